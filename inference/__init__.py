@@ -1,0 +1,1 @@
+"""The runtime: reads cases, runs the ONNX models on OpenVINO, writes masks. Never imports torch or `training`."""

@@ -1,0 +1,1 @@
+"""The training side: model, data, quantization stages, export, evaluation, benchmarks."""
