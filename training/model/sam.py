@@ -1,0 +1,51 @@
+"""Box-prompted segmentation as in SAM: encode an image once, decode a mask for each box."""
+
+from torch import Tensor, nn
+
+from training.model.mask_decoder import MaskDecoder
+from training.model.prompt_encoder import PromptEncoder
+from training.model.tiny_vit import TinyViT
+from training.model.vit import ViT
+
+GRID = 64  # side of the image embedding
+
+
+class SAM(nn.Module):
+    """Image encoder, prompt encoder and mask decoder under SAM's names, so that its checkpoints load strictly."""
+
+    def __init__(self, name: str, input_size: int, image_encoder: nn.Module):
+        super().__init__()
+        self.name = name
+        self.input_size = input_size
+        self.image_encoder = image_encoder
+        self.prompt_encoder = PromptEncoder(input_size, GRID)
+        self.mask_decoder = MaskDecoder()
+
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        """images float32 (B, 3, S, S) in 0..1 -> one image embedding (B, 256, 64, 64)."""
+        return (self.image_encoder(images),)
+
+    def decode(
+        self, embeddings: tuple[Tensor, ...], boxes: Tensor, image_index: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Masks of N boxes on the images behind the embeddings.
+
+        embeddings: from `encode`. boxes: float32 (N, 4), xyxy in input pixels, 0..S. image_index: int64 (N,), the
+        image that each box is on; None where there is one image, whose part of the work is then shared by the boxes.
+        Returns low-resolution logits (N, 256, 256), positive inside the object, and predicted IoU (N,).
+        """
+        (image,) = embeddings
+        if image_index is not None:
+            image = image[image_index]
+        sparse, dense = self.prompt_encoder(boxes)
+        return self.mask_decoder(image, self.prompt_encoder.grid_encoding(), sparse, dense)
+
+
+def lite_medsam() -> SAM:
+    """LiteMedSAM: TinyViT at 256 x 256."""
+    return SAM("litemedsam", 256, TinyViT())
+
+
+def medsam_vit_b() -> SAM:
+    """MedSAM: ViT-B at 1024 x 1024, the teacher of distillation."""
+    return SAM("medsam_vit_b", 1024, ViT())
