@@ -1,0 +1,143 @@
+"""The command line: `python -m inference`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
+
+if TYPE_CHECKING:
+    from inference.model import Model
+    from inference.options import Options
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+log = logging.getLogger("qmedsam")
+
+DESCRIPTION = """\
+Segment medical images with boxes as prompts, on the CPU.
+
+  every case of a folder:   python -m inference -i inputs -o outputs
+  one ordinary picture:     python -m inference --image scan.png --box 80,60,200,170 -o mask.png
+
+A case is an .npz file with `imgs` and `boxes`; the result has the same name and one array, `segs`:
+0 is background, i the object of the i-th box. README.md describes the format.
+"""
+EPILOG = """\
+exit status: 0 all cases done; 1 some failed, each named on standard error; 2 wrong command line;
+3 weights, input folder or output folder unusable.
+"""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; argparse ends the process with status 2 where it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m inference",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-i", "--input", type=Path, metavar="IN", help="folder of *.npz cases")
+    source.add_argument("--image", type=Path, metavar="FILE", help="one picture, gray or colour, 8 or 16 bit")
+    parser.add_argument("--box", type=box, action="append", default=[], metavar="X0,Y0,X1,Y1", dest="boxes",
+                        help="with --image: a box in its pixels; repeat for more objects")  # fmt: skip
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT",
+                        help="folder for the results; with --image, the mask file (.png or .tif)")  # fmt: skip
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR",
+                        help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
+    parser.add_argument("--box-batch", type=positive, default=16, metavar="N",
+                        help="boxes decoded at once: fewer take less memory (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--strategy", choices=("flatten", "propagate"), default="flatten",
+                        help="in volumes: the same box on every slice, or from the middle slice outward with each "
+                        "slice prompted by the last mask (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--overlap", choices=("later", "logit"), default="later",
+                        help="a pixel claimed twice: later box or higher logit (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--precision", choices=("auto", "f32", "bf16"), default="auto",
+                        help="arithmetic; auto takes bf16 where the CPU has it (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--threads", type=positive, default=0, metavar="N", help="CPU threads (default: all)")
+    parser.add_argument("--cache", type=Path, metavar="DIR",
+                        help="compiled models (default: beside the weights, or ~/.cache/qmedsam)")  # fmt: skip
+    parser.add_argument("--overlay", type=Path, metavar="DIR",
+                        help="folder for one PNG per case that shows image, boxes and masks")  # fmt: skip
+    parsed = parser.parse_args(arguments)
+    if parsed.image and not parsed.boxes:
+        parser.error("--image needs at least one --box X0,Y0,X1,Y1")
+    if parsed.boxes and not parsed.image:
+        parser.error("--box goes with --image; cases in a folder hold their own boxes")
+    return parsed
+
+
+def box(text: str) -> list[float]:
+    """`x0,y0,x1,y1` as four numbers."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"'{text}' is not x0,y0,x1,y1")
+    return numbers
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status (see `EPILOG`)."""
+    parsed = parse(arguments)
+    _log_to_streams()
+    # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
+    from inference.model import Model
+    from inference.options import Options
+    from inference.run import run_folder
+
+    options = Options(parsed.strategy, parsed.overlap, parsed.box_batch)
+    try:
+        model = Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)
+        if parsed.image:
+            return _run_picture(parsed, model, options)
+        return run_folder(parsed.input, parsed.output, model, options, parsed.overlay)
+    except SetupError as error:
+        log.error("%s", error)
+        return EXIT_SETUP
+
+
+def _run_picture(parsed: argparse.Namespace, model: "Model", options: "Options") -> int:
+    from inference.overlay import write_overlay
+    from inference.picture import read_picture, write_mask
+    from inference.run import describe, make_folder
+    from inference.segment import segment
+
+    try:
+        case = read_picture(parsed.image, parsed.boxes)
+        for warning in case.warnings:
+            log.warning("%s: %s", parsed.image.name, warning)
+        segs = segment(case, model, options)
+        write_mask(parsed.output, segs)
+        if parsed.overlay:
+            make_folder(parsed.overlay)
+            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs)
+    except CaseError as error:
+        log.error("%s: %s", parsed.image.name, error)
+        return EXIT_CASE_FAILED
+    except OSError as error:
+        log.error("%s: cannot be written (%s)", parsed.output, error.strerror or error)
+        return EXIT_CASE_FAILED
+    log.info("%s: %s -> %s", parsed.image.name, describe(case), parsed.output)
+    return EXIT_OK
+
+
+def _log_to_streams() -> None:
+    """Results to standard output; warnings and errors, named as such, to standard error."""
+    results = logging.StreamHandler(sys.stdout)
+    results.addFilter(lambda record: record.levelno < logging.WARNING)
+    problems = logging.StreamHandler(sys.stderr)
+    problems.setLevel(logging.WARNING)
+    problems.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log.handlers[:] = [results, problems]
+    log.setLevel(logging.INFO)

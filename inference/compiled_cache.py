@@ -1,0 +1,79 @@
+"""Compiled models on disk: what OpenVINO made of an ONNX file, kept so that the next start need not make it again.
+
+OpenVINO's own CACHE_DIR is not used because its key leaves out the precision: a model compiled for float32 and loaded
+with the bf16 hint runs several times slower. Here the file name holds everything that the compiled model depends on,
+so a cache from another CPU, precision, OpenVINO version or pair of weights is simply not found.
+"""
+
+import os
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.npz import write_atomically
+from inference.openvino_runtime import CompiledModel, Core, Tensor, get_version
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def cache_folders(weights: Path) -> list[Path]:
+    """Where compiled models may lie: beside the weights (built into the container), then in the user's own cache."""
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return [weights / "cache", Path(user_cache) / "qmedsam"]
+
+
+def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, folders: Iterable[Path]) -> CompiledModel:
+    """Load `onnx` for the CPU from the first folder that has it compiled; else compile it and try to keep the result.
+
+    Args:
+        pair: content hash of the model pair, from its metadata.
+        folders: searched in this order; the first that can be written to keeps what had to be compiled.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read or compile the file. An unusable cache is no error: it is not used.
+    """
+    name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
+    for folder in folders:
+        try:
+            blob = np.memmap(folder / name, np.uint8, mode="r")
+            return core.import_model(Tensor(blob, shared_memory=True), "CPU", config)
+        except (OSError, ValueError, RuntimeError):  # absent, unreadable, empty or damaged: as if it were not there
+            continue
+    compiled = core.compile_model(onnx, "CPU", config)
+    _keep(compiled, name, folders)
+    return compiled
+
+
+def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            blob = compiled.export_model().getvalue()
+            write_atomically(folder / name, lambda file, blob=blob: file.write(blob))
+            return
+        except OSError:  # read-only or full: the run does not depend on it
+            continue
+
+
+def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
+    parts = [
+        pair,
+        str(onnx.stat().st_size),
+        get_version(),
+        core.get_property("CPU", "FULL_DEVICE_NAME"),
+        _cpu_flags(),
+        *(f"{key}={value}" for key, value in sorted(config.items())),
+    ]
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _cpu_flags() -> str:
+    """The instruction sets of this CPU, which the name of a virtual machine's CPU does not tell."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,29 @@
+"""Segmenting one case: the way from its boxes to its label map."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from inference.arrays import Array
+from inference.case import Case
+from inference.flatten import flatten
+from inference.model import Model
+from inference.options import FLATTEN, PROPAGATE, Options
+from inference.propagate import propagate
+
+STRATEGIES = {FLATTEN: flatten, PROPAGATE: propagate}
+
+
+def segment(case: Case, model: Model, options: Options, on_slice: Callable[[float], None] = lambda _: None) -> Array:
+    """Segment every box of a case.
+
+    Args:
+        on_slice: called with the finished fraction, 0..1, after every slice.
+
+    Returns:
+        `segs`: (H, W), or (D, H, W) for a volume; 0 is background, i the object of the i-th box, from 1.
+    """
+    segs = np.zeros(case.shape, case.segs_dtype)
+    strategy = STRATEGIES[options.strategy] if case.is_volume else flatten
+    strategy(case, model, segs, options, on_slice)
+    return segs if case.is_volume else segs[0]
