@@ -1,0 +1,1 @@
+"""The training data: cases on disk, their index, targets, sampling, augmentation and batches."""
