@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 from torch import nn
 
+from training.model.light import LightModel
 from training.model.sam import lite_medsam, medsam_vit_b
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
+    "light": LightModel,
     "litemedsam": lite_medsam,
     "medsam_vit_b": medsam_vit_b,
 }
