@@ -1,0 +1,31 @@
+FROM python:3.11-slim
+
+# The order of the layers is the order in which they change: libraries, weights, code.
+WORKDIR /workspace
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
+
+# One layer, so that what is deleted takes no room. OpenVINO ships plug-ins for hardware and readers for formats that
+# this image never meets, and telemetry; OpenCV ships video libraries that its core links against, which therefore stay.
+COPY requirements.txt .
+RUN pip install --no-cache-dir --no-compile --no-deps -r requirements.txt \
+ && packages=$(python -c "import sysconfig; print(sysconfig.get_path('platlib'))") \
+ && cd "$packages" \
+ && rm -rf openvino/include openvino/cmake openvino/tools openvino/torch openvino/libs/cache.json \
+           openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
+           openvino/libs/libopenvino_auto_plugin.so openvino/libs/libopenvino_auto_batch_plugin.so \
+           openvino/libs/libopenvino_hetero_plugin.so openvino/libs/libopenvino_*_frontend.so.*.keep \
+           cv2/data numpy/_core/tests numpy/*/tests numpy/_core/include numpy/f2py numpy/tests \
+ && find openvino/libs -name 'libopenvino_*_frontend.so*' ! -name '*onnx*' ! -name '*ir_frontend*' -delete \
+ && find . -name '*.pyi' -delete \
+ && python -m compileall -q openvino numpy cv2 \
+ && cd /workspace && python -c "import cv2, numpy, openvino; openvino.Core().get_property('CPU', 'FULL_DEVICE_NAME')"
+
+COPY weights weights
+COPY inference inference
+COPY predict.sh .
+
+# Compile the models once, here, so that a start only loads them. On another CPU the cache is not found, and not used.
+RUN python -m compileall -q inference && python -m inference.warm_cache && chmod -R a+rX /workspace
+
+USER 1000:1000
+CMD ["sh", "predict.sh"]

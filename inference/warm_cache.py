@@ -1,0 +1,42 @@
+"""`python -m inference.warm_cache`: compile the shipped models once, while the container image is built.
+
+Compiled models lie in `cache/` beside the weights they belong to. A start on the same kind of CPU loads them instead of
+compiling; on another kind they are not found (see `inference.compiled_cache`).
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from inference.cli import WEIGHTS
+from inference.errors import EXIT_OK, EXIT_SETUP, SetupError
+from inference.model import ENCODER, Model
+
+
+def warm(weights: Path) -> None:
+    """Compile the pair in `weights`, keep it in `weights/cache`, and run it once to see that it works.
+
+    Raises:
+        SetupError: the pair is missing or broken.
+    """
+    model = Model(weights, cache=weights / "cache")
+    size = model.metadata.input_size
+    embeddings = model.encode(np.zeros((1, 3, size, size), np.float32))
+    model.decode(embeddings, np.array([[0, 0, size, size]], np.float32))
+
+
+def main() -> int:
+    """Warm every pair under `weights/`; returns the exit status."""
+    for encoder in sorted(WEIGHTS.rglob(ENCODER)):
+        try:
+            warm(encoder.parent)
+        except SetupError as error:
+            print(f"ERROR: {error}", file=sys.stderr)
+            return EXIT_SETUP
+        print(f"{encoder.parent.relative_to(WEIGHTS.parent)}: compiled")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
