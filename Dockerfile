@@ -8,12 +8,12 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 # this image never meets, and telemetry; OpenCV ships video libraries that its core links against, which therefore stay.
 COPY requirements.txt .
 RUN pip install --no-cache-dir --no-compile --no-deps -r requirements.txt \
- && packages=$(python -c "import sysconfig; print(sysconfig.get_path('platlib'))") \
+ && packages=$(python -c "import numpy; print(numpy.__path__[0] + '/..')") \
  && cd "$packages" \
  && rm -rf openvino/include openvino/cmake openvino/tools openvino/torch openvino/libs/cache.json \
            openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
            openvino/libs/libopenvino_auto_plugin.so openvino/libs/libopenvino_auto_batch_plugin.so \
-           openvino/libs/libopenvino_hetero_plugin.so openvino/libs/libopenvino_*_frontend.so.*.keep \
+           openvino/libs/libopenvino_hetero_plugin.so openvino/libs/libopenvino_c.so* \
            cv2/data numpy/_core/tests numpy/*/tests numpy/_core/include numpy/f2py numpy/tests \
  && find openvino/libs -name 'libopenvino_*_frontend.so*' ! -name '*onnx*' ! -name '*ir_frontend*' -delete \
  && find . -name '*.pyi' -delete \

@@ -54,7 +54,7 @@ def test_mask_is_lossless_or_refused(tmp_path):
     segs = np.array([[0, 1], [256, 300]], np.uint16)
     write_mask(tmp_path / "mask.png", segs)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED), segs)
-    with pytest.raises(CaseError, match="not '.jpg'"):
+    with pytest.raises(CaseError, match=r"not '\.jpg'"):
         write_mask(tmp_path / "mask.jpg", segs)
     assert [path.name for path in tmp_path.iterdir()] == ["mask.png"]
 
