@@ -1,0 +1,180 @@
+"""From a sample number to a file and a slice, without expanding a volume on disk (QMedSAM).
+
+A volume of 600 slices stays one file. The index counts the slices of every file that hold a target; the cumulative
+counts and a binary search turn a sample number into (file, slice). Finding out which slices hold targets means
+reading every mask once, so the answer is cached and redone only for files whose size or time of change differs.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from inference.errors import CaseError
+from inference.npz import read_arrays, write_atomically
+from training.data.case import LARGEST_CASE_BYTES, case_files
+from training.data.targets import TargetConfig, find_targets
+
+CACHE_NAME = ".index.npz"
+MOST_NAMED = 5  # a message names this many files at most
+
+
+@dataclass(frozen=True)
+class VolumeIndex:
+    """Samples are the slices that hold at least one target, numbered over all files in order.
+
+    root: the data root; files: F paths `Modality/Dataset/id.npz` relative to it, sorted.
+    slice_counts: (F,) int64, slices of each file (1 in 2D).
+    target_counts: (sum of slice_counts,) uint16, targets in each slice of each file in turn.
+    """
+
+    root: Path
+    files: list[str]
+    slice_counts: np.ndarray
+    target_counts: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return int(self.cumulative[-1]) if len(self.cumulative) else 0
+
+    @cached_property
+    def cumulative(self) -> np.ndarray:
+        """(F,) int64: samples in the files up to and including each."""
+        samples_before_slice = np.append(0, np.cumsum(self.target_counts > 0))
+        return samples_before_slice[np.cumsum(self.slice_counts)]
+
+    @cached_property
+    def sample_slices(self) -> np.ndarray:
+        """(samples,) int32: slice number of each sample in its file."""
+        starts = np.cumsum(self.slice_counts) - self.slice_counts
+        slice_numbers = np.arange(len(self.target_counts)) - np.repeat(starts, self.slice_counts)
+        return slice_numbers[self.target_counts > 0].astype(np.int32)
+
+    def locate(self, sample: int) -> tuple[int, int]:
+        """File number and slice number of a sample, by binary search.
+
+        Raises:
+            IndexError: no such sample.
+        """
+        if not 0 <= sample < len(self):
+            raise IndexError(f"sample {sample} of {len(self)}")
+        return int(np.searchsorted(self.cumulative, sample, side="right")), int(self.sample_slices[sample])
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Names `Modality/Dataset` that hold samples, sorted."""
+        return sorted({self.dataset_of_file(number) for number in np.flatnonzero(np.diff(self.cumulative, prepend=0))})
+
+    @cached_property
+    def sample_datasets(self) -> np.ndarray:
+        """(samples,) int32: position in `datasets` of each sample's data set."""
+        position = {name: i for i, name in enumerate(self.datasets)}
+        of_file = [position.get(self.dataset_of_file(number), -1) for number in range(len(self.files))]
+        return np.repeat(np.array(of_file, np.int32), np.diff(self.cumulative, prepend=0))
+
+    def dataset_of_file(self, number: int) -> str:
+        """`Modality/Dataset` of a file."""
+        return self.files[number].rsplit("/", 1)[0]
+
+
+def build_index(root: Path, config: TargetConfig, cache: Path | None = None, workers: int = 2) -> VolumeIndex:
+    """Index a data root, reading only files that the cached index does not know as they are now.
+
+    Args:
+        root: `<root>/<Modality>/<Dataset>/*.npz`.
+        config: what counts as a target; another configuration makes another index.
+        cache: file of the cached index, `<root>/.index.npz` if None.
+        workers: threads that read masks.
+
+    Raises:
+        CaseError: no files, or files that cannot be read (named).
+    """
+    cache = cache or root / CACHE_NAME
+    files = [path.relative_to(root).as_posix() for path in case_files(root)]
+    if not files:
+        raise CaseError(f"{root}: no <Modality>/<Dataset>/*.npz; make them with python -m training.prepare")
+    stamps = {name: _stamp(root / name) for name in files}
+    known = {name: counts for name, stamp, counts in _read_cache(cache, config) if stamps.get(name) == stamp}
+    new = [name for name in files if name not in known]
+    known |= _scan_all(root, new, config, workers)
+
+    index = VolumeIndex(
+        root, files, np.array([len(known[name]) for name in files], np.int64), np.concatenate([known[n] for n in files])
+    )
+    if new:
+        _write_cache(cache, config, index, stamps)
+    return index
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _scan_all(root: Path, names: list[str], config: TargetConfig, workers: int) -> dict[str, np.ndarray]:
+    def scan(name: str) -> np.ndarray | str:
+        try:
+            return _count_targets(root / name, name.rsplit("/", 1)[0], config)
+        except CaseError as error:
+            return f"{root / name}: {error}"
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = list(tqdm(pool.map(scan, names), "index", total=len(names), unit="file", disable=not names))
+    errors = [result for result in results if isinstance(result, str)]
+    if errors:
+        more = f"; and {len(errors) - MOST_NAMED} more files" if len(errors) > MOST_NAMED else ""
+        raise CaseError("; ".join(errors[:MOST_NAMED]) + more)
+    return dict(zip(names, results, strict=True))
+
+
+def _count_targets(path: Path, dataset: str, config: TargetConfig) -> np.ndarray:
+    """(slices,) uint16; reads the mask alone, never the image."""
+    arrays = read_arrays(path, ("gts",), LARGEST_CASE_BYTES)
+    if "gts" not in arrays:
+        raise CaseError("no array 'gts'")
+    gts = arrays["gts"]
+    slices = gts if gts.ndim == 3 else gts[np.newaxis]
+    return np.array([len(find_targets(labels, dataset, config)) for labels in slices], np.uint16)
+
+
+def _fingerprint(config: TargetConfig) -> str:
+    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read_cache(cache: Path, config: TargetConfig) -> Iterator[tuple[str, tuple[int, int], np.ndarray]]:
+    """(file, (size, mtime in ns), target counts) of each cached file; nothing if there is no usable cache."""
+    try:
+        with np.load(cache, allow_pickle=False) as arrays:
+            stored = {name: arrays[name] for name in arrays.files}
+        if str(stored["fingerprint"]) != _fingerprint(config):
+            return
+        ends = np.cumsum(stored["slice_counts"])
+        counts = np.split(stored["target_counts"], ends[:-1])
+        for name, (size, mtime), target_counts in zip(stored["files"], stored["stamps"], counts, strict=True):
+            yield str(name), (int(size), int(mtime)), target_counts
+    except FileNotFoundError:
+        return
+    except Exception as error:  # whatever is wrong with a cache, it can be made again
+        warnings.warn(f"{cache}: unusable index cache, made again ({error})", stacklevel=2)
+
+
+def _write_cache(cache: Path, config: TargetConfig, index: VolumeIndex, stamps: dict[str, tuple[int, int]]) -> None:
+    arrays = {
+        "fingerprint": np.array(_fingerprint(config)),
+        "files": np.array(index.files),
+        "stamps": np.array([stamps[name] for name in index.files], np.int64),
+        "slice_counts": index.slice_counts,
+        "target_counts": index.target_counts,
+    }
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cache, lambda file: np.savez_compressed(file, **arrays))
+    except OSError as error:
+        warnings.warn(f"{cache}: index not cached ({error.strerror}); give a writable cache file", stacklevel=2)
