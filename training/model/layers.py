@@ -27,7 +27,7 @@ class LayerNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         centred = x - x.mean(1, keepdim=True)
         variance = centred.square().mean(1, keepdim=True)
-        normalised = centred * (variance + self.eps).rsqrt()
+        normalised = centred / (variance + self.eps).sqrt()
         return normalised * self.weight[:, None, None] + self.bias[:, None, None]
 
 

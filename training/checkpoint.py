@@ -1,0 +1,119 @@
+"""Checkpoints: published ones (a plain state dictionary) and our own, which also say which model they hold."""
+
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.model import build_model
+
+DEFAULT_MODEL = "litemedsam"  # what a checkpoint that does not say is taken for
+NAMES_SHOWN = 3
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message is one line naming the file and the reason."""
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    state: the state dictionary, names as in the model. model_name: None where the file does not say.
+    extra: everything else that was saved with it (optimiser, epoch, ...).
+    """
+
+    state: dict[str, Tensor]
+    model_name: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, model: nn.Module, half: bool = False, **extra: Any) -> None:
+    """Write model name, state dictionary and `extra` (plain Python values and tensors) atomically.
+
+    With `half`, matrices and kernels are stored as float16. Vectors (norms, biases, quantizer scales) are not: they
+    weigh nothing, and running variances do not always fit.
+    """
+    state = {name: halved(value) if half else value for name, value in model.state_dict().items()}
+    write_atomically(path, {"model": state, "model_name": model.name, **extra})
+
+
+def halved(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() and value.ndim >= 2 else value
+
+
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a state dictionary, or a dictionary that holds one under `model`, on the CPU.
+
+    Raises CheckpointError for a file that is missing, damaged, or holds something else. Never runs code from it.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
+    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({first_line(error)})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dictionary")
+    is_plain = not isinstance(content.get("model"), dict)
+    state = content if is_plain else content["model"]
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: holds no state dictionary, neither plain nor under 'model'")
+    state = {name.removeprefix("module."): value for name, value in state.items()}  # DistributedDataParallel's prefix
+    extra = {} if is_plain else {key: value for key, value in content.items() if key not in ("model", "model_name")}
+    return Checkpoint(state, None if is_plain else content.get("model_name"), extra)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], source: Path) -> None:
+    """Load strictly, then put the model in eval mode, which is when TinyViT looks up its attention biases.
+
+    Raises CheckpointError that lists missing and unexpected names and differing shapes.
+    """
+    expected = model.state_dict()
+    different = [n for n in expected if n in state and state[n].shape != expected[n].shape]
+    problems = {
+        "missing": [n for n in expected if n not in state],
+        "unexpected": [n for n in state if n not in expected],
+        "of another shape": [f"{n} {tuple(state[n].shape)} for {tuple(expected[n].shape)}" for n in different],
+    }
+    found = [f"{len(names)} {kind} ({some(names)})" for kind, names in problems.items() if names]
+    if found:
+        raise CheckpointError(f"{source}: does not fit the model {model.name}: {', '.join(found)}")
+    model.load_state_dict(state)
+    model.eval()
+
+
+def some(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def load_model(path: Path, model_name: str | None = None) -> nn.Module:
+    """The model in a checkpoint, float32, on the CPU, in eval mode.
+
+    model_name: which model to build; None takes the name in the checkpoint, or LiteMedSAM where there is none.
+    Raises CheckpointError for an unusable file, ValueError for an unknown name.
+    """
+    checkpoint = read_checkpoint(path)
+    if model_name and checkpoint.model_name and model_name != checkpoint.model_name:
+        raise CheckpointError(f"{path}: holds the model {checkpoint.model_name}, not {model_name}")
+    model = build_model(model_name or checkpoint.model_name or DEFAULT_MODEL)
+    load_state(model, checkpoint.state, path)
+    return model
