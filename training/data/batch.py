@@ -1,0 +1,168 @@
+"""From slices to the batch that a training step consumes."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inference.preprocess import AFTER_PADDING, SMALLEST_RANGE
+from training.data.augmentation import (
+    AugmentationConfig,
+    Intensities,
+    change_intensities,
+    draw_geometry,
+    draw_intensities,
+)
+from training.data.boxes import BoxConfig, BoxErrors, draw_box_errors, tight_boxes, with_errors
+from training.data.config import DataConfig
+from training.data.slices import Slice
+from training.data.targets import Targets
+from training.data.views import draw_view, view_matrix
+from training.data.warp import Canvas, cut_canvas, inside_image, sampling_grid, stack, warp
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B images with N boxes; S is the side of the model's input.
+
+    images: (B, 3, S, S) float32 in 0..1, normalised as at run time.
+    masks: (N, S, S) float32 in {0, 1}.
+    boxes: (N, 4) float32 xyxy in input pixels, with drawing errors.
+    image_index: (N,) int64, the image of each box, ascending.
+    modalities: B names.
+    """
+
+    images: Tensor
+    masks: Tensor
+    boxes: Tensor
+    image_index: Tensor
+    modalities: list[str]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "modalities"}
+        return replace(self, **tensors)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One augmented sample, not yet rendered: its canvas with one mask per box asked for."""
+
+    canvas: Canvas
+    areas: np.ndarray  # (K,) px that each mask should have in the input, were it wholly in view
+    pixel_size: float  # of an image pixel, in input px
+    limits: np.ndarray  # (4,) xyxy of the image in the input
+    is_colour: bool
+    modality: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A batch before rendering: everything random is decided, nothing has been computed per pixel of the input."""
+
+    samples: list[Sample]
+    intensities: Intensities
+    box_errors: BoxErrors
+    noise_seed: int
+
+
+def draw_batch(rng: np.random.Generator, slices: list[Slice], config: DataConfig) -> Draft:
+    """Decide on views, augmentations, targets and box errors, and cut the canvases; runs on the host."""
+    samples = [_draw_sample(rng, item, config.augmentation, config.boxes, config.input_size) for item in slices]
+    return Draft(
+        samples,
+        draw_intensities(rng, config.augmentation, len(slices)),
+        draw_box_errors(rng, config.boxes, len(slices) * config.boxes.per_image, config.input_size),
+        int(rng.integers(2**31)),
+    )
+
+
+def _draw_sample(
+    rng: np.random.Generator, item: Slice, augmentation: AugmentationConfig, boxes: BoxConfig, input_size: int
+) -> Sample:
+    height, width = item.targets.objects.shape
+    anchor = int(rng.integers(len(item.targets)))
+    view = draw_view(rng, height, width, item.targets.boxes[anchor], augmentation)
+    matrix, content_width, content_height = view_matrix(view, input_size)
+    matrix = draw_geometry(rng, augmentation, content_width, content_height, input_size) @ matrix
+    pixel_area = abs(np.linalg.det(matrix[:2, :2]))
+
+    chosen = _draw_targets(rng, item.targets, anchor, matrix, pixel_area, boxes, input_size)
+    members = [item.targets.members[i] for i in chosen]
+    canvas = cut_canvas(item.image, item.targets.objects, members, matrix, input_size)
+    corners = matrix[:2] @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    limits = np.clip(np.concatenate([corners.min(axis=1), corners.max(axis=1)]), 0, input_size)
+    return Sample(
+        canvas,
+        areas=(item.targets.areas[chosen] * pixel_area).astype(np.float32),
+        pixel_size=float(np.sqrt(pixel_area)),
+        limits=limits.astype(np.float32),
+        is_colour=item.image.ndim == 3,
+        modality=item.modality,
+    )
+
+
+def _draw_targets(
+    rng: np.random.Generator,
+    targets: Targets,
+    anchor: int,
+    matrix: np.ndarray,
+    pixel_area: float,
+    config: BoxConfig,
+    input_size: int,
+) -> np.ndarray:
+    """The anchor and random others of those whose centre is in view and which are large enough there."""
+    centres = (targets.boxes[:, :2] + targets.boxes[:, 2:]) / 2
+    x, y = matrix[:2, :2] @ centres.T + matrix[:2, 2:]
+    in_view = (x > 0) & (x < input_size) & (y > 0) & (y < input_size)
+    candidates = in_view & (targets.areas * pixel_area >= config.min_pixels)
+    candidates[anchor] = False
+    others = rng.permutation(np.flatnonzero(candidates))[: config.per_image - 1]
+    return np.append(anchor, others)
+
+
+def render(draft: Draft, config: DataConfig, device: torch.device) -> Batch:
+    """Warp, change intensities, normalise, and take masks and boxes; in batches on the device."""
+    samples = draft.samples
+    canvases = [sample.canvas for sample in samples]
+    stacked = stack(canvases)
+    planes = torch.from_numpy(stacked).to(device)
+    grid = sampling_grid(canvases, *stacked.shape[2:], config.input_size, device)
+    warped = warp(planes, grid)
+
+    inside = inside_image(grid, canvases, *stacked.shape[2:])
+    is_colour = np.array([sample.is_colour for sample in samples])
+    generator = torch.Generator(device).manual_seed(draft.noise_seed)
+    images = change_intensities(warped[:, :3] / 255, draft.intensities, is_colour, generator)
+    images = normalise(images, inside, config.normalise)
+
+    slots = [(row, slot) for row, sample in enumerate(samples) for slot in range(len(sample.areas))]
+    image_index, slot_index = torch.tensor(slots, device=device).T
+    masks = warped[image_index, 3 + slot_index] > 127.5
+    expected = np.concatenate([sample.areas for sample in samples])
+    found = masks.sum(dim=(1, 2)).cpu().numpy()
+    kept = np.flatnonzero((found >= config.boxes.min_pixels) & (found >= config.boxes.min_visible * expected))
+
+    rows = image_index.cpu().numpy()[kept]
+    kept_device = torch.from_numpy(kept).to(device)
+    masks = masks[kept_device]
+    errors = BoxErrors(*(getattr(draft.box_errors, f.name)[kept] for f in fields(BoxErrors)))
+    pixel_sizes = torch.from_numpy(np.array([sample.pixel_size for sample in samples], np.float32)[rows]).to(device)
+    limits = torch.from_numpy(np.stack([sample.limits for sample in samples])[rows]).to(device)
+    boxes = with_errors(tight_boxes(masks), errors, pixel_sizes, limits)
+    return Batch(images, masks.float(), boxes, image_index[kept_device], [sample.modality for sample in samples])
+
+
+def normalise(images: Tensor, inside: Tensor, order: str) -> Tensor:
+    """Minimum and maximum of each image to 0 and 1, as the runtime does; padding becomes 0.
+
+    Args:
+        images: (B, 3, S, S) float32; inside: (B, 1, S, S) bool, False on padding.
+        order: minimum and maximum over the padded image (`after_padding`) or over the image alone (`before_padding`).
+    """
+    images = images * inside
+    high = images.amax(dim=(1, 2, 3), keepdim=True)
+    low = (images if order == AFTER_PADDING else images.masked_fill(~inside, torch.inf)).amin(
+        dim=(1, 2, 3), keepdim=True
+    )
+    return (images - low).div_((high - low).clamp_min(SMALLEST_RANGE)).mul_(inside)

@@ -1,0 +1,72 @@
+"""Everything that decides which batches a training run sees, in one place."""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
+from training.data.augmentation import AugmentationConfig
+from training.data.boxes import BoxConfig
+from training.data.sampling import SamplingConfig
+from training.data.targets import TargetConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Configuration of the data side; its YAML form nests in the same way.
+
+    root: `<root>/<Modality>/<Dataset>/*.npz`; index: file of the cached index (None: `<root>/.index.npz`).
+    batch_size: images per batch and process; input_size: side of the model's input, px.
+    normalise: `after_padding` (QMedSAM) or `before_padding` (LiteMedSAM), as at run time.
+    seed: with the step number, all that randomness depends on.
+    in_memory: decode the whole data set once; otherwise read from disk and hold `cache_gib` of decoded cases.
+    workers: threads that prepare batches; ahead: batches prepared ahead of the step.
+    """
+
+    root: str
+    index: str | None = None
+    batch_size: int = 16
+    input_size: int = 256
+    normalise: str = AFTER_PADDING
+    seed: int = 0
+    in_memory: bool = True
+    cache_gib: float = 2.0
+    workers: int = 1
+    ahead: int = 3
+    targets: TargetConfig = field(default_factory=TargetConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    boxes: BoxConfig = field(default_factory=BoxConfig)
+
+    def __post_init__(self) -> None:
+        if self.normalise not in (AFTER_PADDING, BEFORE_PADDING):
+            raise ValueError(f"normalise '{self.normalise}': {AFTER_PADDING} or {BEFORE_PADDING} is needed")
+
+
+def from_mapping(kind: type[T], values: dict[str, Any], where: str = "") -> T:
+    """Make a (nested) configuration dataclass from a mapping as YAML gives it; what is left out keeps its default.
+
+    A nested mapping may name some of a nested dataclass' fields only. A `Range` is also accepted as a list
+    `[probability, low, high]`.
+
+    Raises:
+        ValueError: a name that the configuration does not have.
+    """
+    hints = get_type_hints(kind)
+    unknown = set(values) - {entry.name for entry in fields(kind)}
+    if unknown:
+        raise ValueError(f"unknown setting {where}{sorted(unknown)[0]}; known: {', '.join(hints)}")
+    nested = {
+        name: _nested(hints[name], value, f"{where}{name}.") if is_dataclass(hints[name]) else value
+        for name, value in values.items()
+    }
+    return kind(**nested)
+
+
+def _nested(kind: type, value: Any, where: str) -> Any:
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, list | tuple):
+        return kind(*value)
+    return from_mapping(kind, value, where)

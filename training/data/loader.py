@@ -1,0 +1,124 @@
+"""Batches for a training run: step t always gets the same batch, prepared in the background while a step runs."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import torch
+
+from training.data.batch import Batch, draw_batch, render
+from training.data.config import DataConfig
+from training.data.index import VolumeIndex, build_index
+from training.data.sampling import epoch_counts, epoch_order, sample_weights
+from training.data.slices import ReadSlice, lazy_slices, slices_in_memory
+
+ORDER, STEP = 0, 1  # what a random generator is for, so that epoch 3 and step 3 differ
+
+
+class Loader:
+    """Batches of one training process.
+
+    The batch of step t depends on the configuration, the seed and t (and, with several processes, on the rank) and on
+    nothing else: a run that resumes at step t sees what it would have seen. Epochs follow one another; step t is in
+    epoch t // steps_per_epoch.
+
+    Attributes:
+        steps_per_epoch: steps in which every process together see the samples of an epoch once.
+        wait_seconds: time that `batches` has kept its caller waiting since the loader was made.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+        data: tuple[VolumeIndex, ReadSlice] | None = None,
+    ) -> None:
+        """Open the data of `config`, or take `data` that another loader opened (`open_data`)."""
+        self.config = config
+        self.device = torch.device(device)
+        self.wait_seconds = 0.0
+        self._rank, self._world_size = rank, world_size
+        self.index, self._read = data or open_data(config)
+
+        datasets = self.index.datasets
+        self._weights = sample_weights(datasets, self.index.sample_datasets, config.sampling)
+        modalities = np.array([name.split("/", 1)[0] for name in datasets])
+        self._sample_modalities = modalities[self.index.sample_datasets]
+        names, available = np.unique(self._sample_modalities[self._weights > 0], return_counts=True)
+        self.available = dict(zip(names.tolist(), available.tolist(), strict=True))
+        self.epoch_counts = epoch_counts(self.available, config.sampling)
+        self.steps_per_epoch = max(1, sum(self.epoch_counts.values()) // (config.batch_size * world_size))
+        self._order = lru_cache(maxsize=2)(self._draw_order)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
+        slices = [self._read(int(sample)) for sample in self.samples(step)]
+        rng = np.random.default_rng([self.config.seed, STEP, step, self._rank])
+        return render(draw_batch(rng, slices, self.config), self.config, self.device)
+
+    def samples(self, step: int) -> np.ndarray:
+        """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than a batch."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        size = self.config.batch_size
+        start = (position * self._world_size + self._rank) * size
+        return self._order(epoch)[start : start + size]
+
+    def _draw_order(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.config.seed, ORDER, epoch])
+        return epoch_order(rng, self._sample_modalities, self._weights, self.epoch_counts)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps start..stop-1, each prepared in the background before it is asked for."""
+        with _background(self.config.workers) as pool:
+            waiting: deque[Future[Batch]] = deque()
+            try:
+                for step in range(start, stop + self.config.ahead):
+                    if step < stop:
+                        waiting.append(pool.submit(self.batch, step))
+                    if step >= start + self.config.ahead:
+                        yield self._wait_for(waiting.popleft())
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _wait_for(self, future: Future[Batch]) -> Batch:
+        began = time.perf_counter()
+        batch = future.result()
+        self.wait_seconds += time.perf_counter() - began
+        return batch
+
+
+def open_data(config: DataConfig) -> tuple[VolumeIndex, ReadSlice]:
+    """Index the data root of a configuration and open a reader for its slices, lazy or in memory."""
+    index = build_index(Path(config.root), config.targets, Path(config.index) if config.index else None)
+    if config.in_memory:
+        return index, slices_in_memory(index, config.targets)
+    return index, lazy_slices(index, config.targets, int(config.cache_gib * 2**30))
+
+
+def _background(workers: int) -> ThreadPoolExecutor:
+    """Threads whose torch operations use one core each, beside the cores of the training step.
+
+    `torch.set_num_threads` sets the calling thread's number, but also the default of threads yet to come: the caller's
+    own number is set again afterwards.
+    """
+    threads = torch.get_num_threads()
+    started = Barrier(workers + 1)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(workers, "loader", initializer=start)
+    for _ in range(workers):
+        pool.submit(int)  # a pool starts a thread per task as long as none is idle
+    started.wait()
+    torch.set_num_threads(threads)
+    return pool

@@ -1,0 +1,105 @@
+"""One affine resampling per image: a small canvas is cut out on the host, the batch is warped on the device."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MARGIN = 2  # px around what the output shows, for interpolation
+FRAME = 1  # replicated px around the canvas: interpolation at the image's border must not see the padding
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The part of an image that the output shows, shrunk beforehand if the output is coarser.
+
+    planes: (3 + K, h, w) uint8: red, green, blue and K masks (0 or 255, in between where shrinking mixed them).
+    matrix: (3, 3) from canvas to input pixels.
+    border: (4,) xyxy of the image on the canvas, px; beyond it there is padding.
+    """
+
+    planes: np.ndarray
+    matrix: np.ndarray
+    border: np.ndarray
+
+
+def cut_canvas(
+    image: np.ndarray, objects: np.ndarray, members: list[tuple[int, ...]], matrix: np.ndarray, input_size: int
+) -> Canvas:
+    """Cut out what an affine view shows.
+
+    The runtime shrinks with INTER_AREA and enlarges with bilinear interpolation; the same is done here: shrinking here,
+    enlarging (and everything else) in `warp`.
+
+    Args:
+        image: uint8 (H, W) or (H, W, 3).
+        objects: (H, W) numbered objects; members: the object numbers of each mask wanted.
+        matrix: (3, 3) from image to input pixels, pixel edges.
+    """
+    height, width = objects.shape
+    corners = np.linalg.solve(matrix, [[0, input_size, 0, input_size], [0, 0, input_size, input_size], [1, 1, 1, 1]])
+    x0, y0 = np.clip(np.floor(corners[:2].min(axis=1)).astype(int) - MARGIN, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(np.ceil(corners[:2].max(axis=1)).astype(int) + MARGIN, [x0 + 1, y0 + 1], [width, height])
+    cut, cut_objects = image[y0:y1, x0:x1], objects[y0:y1, x0:x1]
+
+    scale = np.minimum(np.linalg.norm(matrix[:2, :2], axis=0), 1)  # along the image's x and y
+    size = np.maximum(np.rint([(x1 - x0) * scale[0], (y1 - y0) * scale[1]]).astype(int), 1)
+    planes = np.zeros((3 + len(members), size[1] + 2 * FRAME, size[0] + 2 * FRAME), np.uint8)
+    planes[:3] = _framed(_shrunk(cut, size)).reshape(*planes.shape[1:], -1).transpose(2, 0, 1)
+    for plane, numbers in zip(planes[3:], members, strict=True):
+        mask = cut_objects == numbers[0]
+        for number in numbers[1:]:
+            mask |= cut_objects == number
+        plane[FRAME:-FRAME, FRAME:-FRAME] = _shrunk(mask.astype(np.uint8) * 255, size)
+
+    ratio_x, ratio_y = size / [x1 - x0, y1 - y0]
+    to_canvas = np.array([[ratio_x, 0, FRAME - x0 * ratio_x], [0, ratio_y, FRAME - y0 * ratio_y], [0, 0, 1]])
+    border = np.array([FRAME, FRAME, FRAME + size[0], FRAME + size[1]], np.float32)
+    return Canvas(planes, matrix @ np.linalg.inv(to_canvas), border)
+
+
+def _shrunk(pixels: np.ndarray, size: np.ndarray) -> np.ndarray:
+    if (size[1], size[0]) == pixels.shape[:2]:
+        return pixels
+    return cv2.resize(pixels, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
+
+
+def _framed(pixels: np.ndarray) -> np.ndarray:
+    return cv2.copyMakeBorder(pixels, FRAME, FRAME, FRAME, FRAME, cv2.BORDER_REPLICATE)
+
+
+def stack(canvases: list[Canvas]) -> np.ndarray:
+    """(B, P, h, w) uint8: all canvases in the top left corners of common planes, the rest 0."""
+    sizes = np.array([canvas.planes.shape for canvas in canvases])
+    planes = np.zeros((len(canvases), *sizes.max(axis=0)), np.uint8)
+    for target, canvas, (count, height, width) in zip(planes, canvases, sizes, strict=True):
+        target[:count, :height, :width] = canvas.planes
+    return planes
+
+
+def sampling_grid(canvases: list[Canvas], height: int, width: int, input_size: int, device: torch.device) -> Tensor:
+    """For `grid_sample`: where each output pixel's centre lies on its canvas, (B, S, S, 2) in -1..1.
+
+    Args:
+        height, width: of the common planes.
+    """
+    from_unit = np.array([[input_size / 2, 0, input_size / 2], [0, input_size / 2, input_size / 2], [0, 0, 1]])
+    to_unit = np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
+    theta = np.stack([(to_unit @ np.linalg.inv(canvas.matrix) @ from_unit)[:2] for canvas in canvases])
+    theta = torch.from_numpy(theta.astype(np.float32)).to(device)
+    return F.affine_grid(theta, [len(canvases), 1, input_size, input_size], align_corners=False)
+
+
+def inside_image(grid: Tensor, canvases: list[Canvas], height: int, width: int) -> Tensor:
+    """(B, 1, S, S) bool: output pixels whose centre lies on the image, not on padding."""
+    unit = np.stack([canvas.border for canvas in canvases]) * np.array([2 / width, 2 / height] * 2, np.float32) - 1
+    low, high = torch.from_numpy(unit.astype(np.float32)).to(grid.device)[:, None, None].split(2, dim=-1)
+    return ((grid >= low) & (grid <= high)).all(dim=-1)[:, None]
+
+
+def warp(planes: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear resampling: planes (B, P, h, w) uint8 to (B, P, S, S) float32 in 0..255."""
+    return F.grid_sample(planes.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
