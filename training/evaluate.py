@@ -148,7 +148,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
         description=__doc__,
-        epilog="exit status: 0 all cases scored, 1 a segmentation or ground truth is missing or bad, 3 no such folder",
+        epilog="example: python -m training.evaluate --segs demo/segs --gts demo/gts --csv demo/scores.csv\n\n"
+        "exit status: 0 all cases scored, 1 a segmentation or ground truth is missing or bad, 3 no such folder",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--segs", type=Path, required=True, help="folder of segmentations: npz with 'segs'")
@@ -162,12 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _arguments(arguments)
     try:
         scores = evaluate_folder(options.segs, options.gts, options.workers)
-        print(report(scores))
-        if options.csv:
-            write_csv(scores, options.csv)
     except SetupError as error:
         print(error, file=sys.stderr)
         return EXIT_SETUP
+    print(report(scores))
+    try:
+        if options.csv:
+            write_csv(scores, options.csv)
     except OSError as error:
         print(f"{options.csv}: cannot be written ({error.strerror})", file=sys.stderr)
         return EXIT_SETUP
