@@ -76,10 +76,10 @@ def test_runtime_reads_the_metadata_of_both_files(pair):
     assert encoder.embeddings == ("image_embedding",)
 
 
-def test_pair_hash_depends_on_the_weights_alone(tmp_path):
+def test_pair_hash_depends_on_the_weights_alone(model, tmp_path):
     def hash_of(name: str, value: float) -> str:
         graph = constant_graph(value)
-        write_pair(tmp_path / name, graph, graph, describe(build_model("litemedsam"), 1, "after_padding", "float32"))
+        write_pair(tmp_path / name, graph, graph, describe(model, 1, "after_padding", "float32"))
         return read_metadata(tmp_path / name / "encoder.onnx").pair
 
     assert hash_of("a", 1.0) == hash_of("b", 1.0)

@@ -1,0 +1,178 @@
+"""The plain, slow pipeline of the LiteMedSAM baseline in torch: the yardstick for the runtime's masks and its time.
+
+Every box of a case is segmented on its own, every slice is encoded again for every box, and every mask is resampled
+over the whole frame. Nothing here is shared with `inference/`, so that a mistake cannot hide in both.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.checkpoint import CheckpointError, load_model
+from training.model import MODELS
+
+FLATTEN, PROPAGATE = "flatten", "propagate"
+LATER, LOGIT = "later", "logit"
+AFTER_PADDING, BEFORE_PADDING = "after_padding", "before_padding"
+MARGIN = 3 / 256  # by how much a propagated box grows on each side, of the image's longest side
+
+
+@torch.no_grad()
+def segment_reference(
+    model: nn.Module,
+    imgs: np.ndarray,
+    boxes: np.ndarray,
+    strategy: str = FLATTEN,
+    overlap: str = LATER,
+    normalise: str = AFTER_PADDING,
+) -> np.ndarray:
+    """Segment one case.
+
+    model: in eval mode. imgs: 2D (H, W) or (H, W, 3), 3D (D, H, W) or (D, H, W, 3), values 0..255. boxes: valid boxes
+    (N, 4) x_min, y_min, x_max, y_max or (N, 6) x_min, y_min, z_min, x_max, y_max, z_max in voxels, z_max inclusive.
+    strategy (3D): `flatten`, the box on each of its slices, or `propagate`, from the middle slice outward, each slice
+    prompted by the last mask. overlap: `later`, the later box has a contested pixel, or `logit`, the higher logit.
+    normalise: `after_padding` or `before_padding`, as the model was trained.
+    Returns segs (H, W) or (D, H, W), 0 for background, i for the i-th box; uint8, uint16 above 255 boxes.
+    """
+    is_volume = boxes.shape[1] == 6
+    volume = imgs if is_volume else imgs[None]
+    segs = np.zeros(volume.shape[:3], np.uint8 if len(boxes) <= 255 else np.uint16)
+    best = np.zeros(segs.shape, np.float32)  # highest positive logit so far; ties go to the earlier box
+
+    for label, box in enumerate(boxes.astype(np.float64), start=1):
+        box_2d = box[[0, 1, 3, 4]] if is_volume else box
+        z_min, z_max = np.rint(box[[2, 5]]).astype(int) if is_volume else (0, 0)
+        for z, logits in logits_of_slices(model, volume, box_2d, z_min, z_max, strategy, normalise):
+            wins = logits > best[z] if overlap == LOGIT else logits > 0
+            segs[z][wins] = label
+            best[z][wins] = logits[wins]
+    return segs if is_volume else segs[0]
+
+
+def logits_of_slices(model, volume, box, z_min, z_max, strategy, normalise):
+    """Yield (z, logits (H, W)) for each slice that a 3D box covers."""
+    if strategy == FLATTEN:
+        for z in range(z_min, z_max + 1):
+            yield z, full_size_logits(model, volume[z], box, normalise)
+        return
+    z_mid = (z_min + z_max) // 2
+    middle = full_size_logits(model, volume[z_mid], box, normalise)
+    yield z_mid, middle
+    for outward in (range(z_mid + 1, z_max + 1), range(z_mid - 1, z_min - 1, -1)):
+        logits = middle
+        for z in outward:
+            logits = full_size_logits(model, volume[z], box_around(logits > 0, default=box), normalise)
+            yield z, logits
+
+
+def full_size_logits(model: nn.Module, image: np.ndarray, box: np.ndarray, normalise: str) -> np.ndarray:
+    """One image (H, W[, 3]) and one box in its pixels (4,) to logits (H, W), float32: the whole pipeline."""
+    height, width = image.shape[:2]
+    square, new_height, new_width = preprocess(image, model.input_size, normalise)
+    scale = np.array([new_width / width, new_height / height] * 2)
+    embeddings = model.encode(square)
+    low_res_logits, _ = model.decode(embeddings, torch.tensor((box * scale)[None], dtype=torch.float32))
+
+    ratio = low_res_logits.shape[-1] / model.input_size  # 1, but for ViT-B: 256 x 256 logits of a 1024 x 1024 input
+    unpadded = low_res_logits[:, : round(new_height * ratio), : round(new_width * ratio)]
+    return F.interpolate(unpadded[None], (height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def preprocess(image: np.ndarray, size: int, normalise: str) -> tuple[Tensor, int, int]:
+    """Image (H, W[, 3]), 0..255, to (1, 3, size, size) in 0..1, and the height and width of its unpadded part."""
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    new_height, new_width = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+    colour = colour if colour.dtype == np.uint8 else colour.astype(np.float32)
+    resized = cv2.resize(
+        colour, (new_width, new_height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+
+    resized = torch.from_numpy(resized).float().permute(2, 0, 1)
+    padding = (0, size - new_width, 0, size - new_height)
+    square = min_max(F.pad(resized, padding)) if normalise == AFTER_PADDING else F.pad(min_max(resized), padding)
+    return square[None], new_height, new_width
+
+
+def min_max(image: Tensor) -> Tensor:
+    return (image - image.min()) / (image.max() - image.min()).clamp(min=1e-8)
+
+
+def box_around(mask: np.ndarray, default: np.ndarray) -> np.ndarray:
+    """Tight box of a mask (H, W), by pixel edges, grown by the margin and clipped; `default` for an empty mask."""
+    if not mask.any():
+        return default
+    height, width = mask.shape
+    ys, xs = np.nonzero(mask)
+    margin = MARGIN * max(height, width)
+    box = np.array([xs.min() - margin, ys.min() - margin, xs.max() + 1 + margin, ys.max() + 1 + margin])
+    return np.clip(box, 0, [width, height, width, height])
+
+
+def segment_file(model: nn.Module, source: Path, target: Path, **options: str) -> None:
+    """Segment one npz case and write its segs, atomically."""
+    with np.load(source, allow_pickle=False) as case:
+        segs = segment_reference(model, case["imgs"], case["boxes"], **options)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, segs=segs)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.reference",
+        description="Segment npz cases with the plain torch pipeline: each box on its own, each slice encoded again.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("-i", "--input", type=Path, required=True, help="npz case, or a folder of them")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the segmentations")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, a published one or our own")
+    parser.add_argument("--model", choices=list(MODELS), help="model, where the checkpoint does not say")
+    parser.add_argument("--strategy", choices=[FLATTEN, PROPAGATE], default=FLATTEN, help="way through a volume")
+    parser.add_argument("--overlap", choices=[LATER, LOGIT], default=LATER, help="which box has a contested pixel")
+    parser.add_argument("--normalise", choices=[AFTER_PADDING, BEFORE_PADDING], default=AFTER_PADDING, help="order")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads, 0 for all cores")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        model = load_model(options.checkpoint, options.model)
+    except CheckpointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    sources = sorted(options.input.glob("*.npz")) if options.input.is_dir() else [options.input]
+    if not sources:
+        print(f"error: {options.input}: no npz cases in it", file=sys.stderr)
+        return 1
+    options.output.mkdir(parents=True, exist_ok=True)
+    how = {"strategy": options.strategy, "overlap": options.overlap, "normalise": options.normalise}
+    failed = 0
+    for source in tqdm(sources, unit="case", disable=None):
+        try:
+            segment_file(model, source, options.output / source.name, **how)
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            failed += 1
+            print(f"error: {source}: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
