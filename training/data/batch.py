@@ -18,7 +18,7 @@ from training.data.boxes import BoxConfig, BoxErrors, draw_box_errors, tight_box
 from training.data.config import DataConfig
 from training.data.slices import Slice
 from training.data.targets import Targets
-from training.data.views import draw_view, view_matrix
+from training.data.views import draw_view, keep_in_view, view_matrix
 from training.data.warp import Canvas, cut_canvas, inside_image, sampling_grid, stack, warp
 
 
@@ -85,6 +85,7 @@ def _draw_sample(
     view = draw_view(rng, height, width, item.targets.boxes[anchor], augmentation)
     matrix, content_width, content_height = view_matrix(view, input_size)
     matrix = draw_geometry(rng, augmentation, content_width, content_height, input_size) @ matrix
+    matrix = keep_in_view(matrix, item.targets.boxes[anchor], input_size)
     pixel_area = abs(np.linalg.det(matrix[:2, :2]))
 
     chosen = _draw_targets(rng, item.targets, anchor, matrix, pixel_area, boxes, input_size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.preprocess import Geometry
-from training.data.augmentation import AugmentationConfig
+from training.data.augmentation import AugmentationConfig, translation
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,19 @@ def view_matrix(view: View, input_size: int) -> tuple[np.ndarray, int, int]:
     ratio_x, ratio_y = content_width / view.width, content_height / view.height
     matrix = np.array([[ratio_x, 0, -view.x * ratio_x], [0, ratio_y, -view.y * ratio_y], [0, 0, 1]])
     return matrix, content_width, content_height
+
+
+def keep_in_view(matrix: np.ndarray, box: np.ndarray, input_size: int) -> np.ndarray:
+    """Shift a view by as little as brings the transformed box wholly into the input, along each axis where it fits.
+
+    Rotation and translation move objects that lie near a window's border out of it; a sample without an object would
+    be wasted.
+
+    Args:
+        matrix: (3, 3) from image to input pixels; box: (4,) xyxy in the image.
+    """
+    x0, y0, x1, y1 = box
+    corners = matrix[:2] @ np.array([[x0, x1, x0, x1], [y0, y0, y1, y1], [1, 1, 1, 1]])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    shift = np.where(high - low <= input_size, np.clip(0, -low, input_size - high), 0)
+    return translation(*shift) @ matrix

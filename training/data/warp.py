@@ -96,8 +96,9 @@ def sampling_grid(canvases: list[Canvas], height: int, width: int, input_size: i
 def inside_image(grid: Tensor, canvases: list[Canvas], height: int, width: int) -> Tensor:
     """(B, 1, S, S) bool: output pixels whose centre lies on the image, not on padding."""
     unit = np.stack([canvas.border for canvas in canvases]) * np.array([2 / width, 2 / height] * 2, np.float32) - 1
-    low, high = torch.from_numpy(unit.astype(np.float32)).to(grid.device)[:, None, None].split(2, dim=-1)
-    return ((grid >= low) & (grid <= high)).all(dim=-1)[:, None]
+    left, top, right, bottom = torch.from_numpy(unit.astype(np.float32)).to(grid.device)[:, :, None, None].unbind(1)
+    x, y = grid.unbind(-1)
+    return ((x >= left) & (x <= right) & (y >= top) & (y <= bottom))[:, None]
 
 
 def warp(planes: Tensor, grid: Tensor) -> Tensor:
