@@ -52,7 +52,7 @@ def border_weights(masks: Tensor) -> Tensor:
 
 
 def border_bce_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy weighted towards borders; per mask the weighted mean, so small objects count as large ones."""
+    """Binary cross-entropy weighted towards borders; the weighted mean of each mask, then their mean."""
     weights = border_weights(masks)
     cross_entropy = F.binary_cross_entropy_with_logits(logits.float(), masks, reduction="none")
     return ((weights * cross_entropy).sum(dim=(1, 2)) / weights.sum(dim=(1, 2))).mean()

@@ -12,13 +12,14 @@ class LightModel(nn.Module):
     name = "light"
     input_size = 256
 
-    def __init__(self, widths: tuple[int, int, int, int] = (48, 96, 192, 384), fine_width: int = 16) -> None:
+    def __init__(
+        self, embedding_widths: tuple[int, int, int, int] = (192, 96, 48, 16), depths: tuple[int, int, int] = (2, 2, 1)
+    ) -> None:
         super().__init__()
-        level_widths = (widths[2], widths[1], widths[0], fine_width)
         strides = (16, 8, 4, 2)
-        self.image_encoder = LightImageEncoder(widths, fine_width=fine_width)
-        self.prompt_encoder = BoxPromptEncoder(level_widths, strides, self.input_size)
-        self.mask_decoder = LightMaskDecoder(level_widths, strides)
+        self.image_encoder = LightImageEncoder(embedding_widths=embedding_widths[::-1])
+        self.prompt_encoder = BoxPromptEncoder(embedding_widths, strides, self.input_size)
+        self.mask_decoder = LightMaskDecoder(embedding_widths, strides, depths)
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images float32 (B, 3, 256, 256) in 0..1 -> (B, 192, 16, 16), (B, 96, 32, 32), (B, 48, 64, 64),

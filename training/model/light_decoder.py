@@ -1,5 +1,7 @@
 """Box prompt encoder and mask decoder of the light model: coarse to fine, conditioned on the box at every level."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,7 +70,8 @@ def pooling_weights(boxes: Tensor, size: int, stride: int) -> Tensor:
 
 class AxisEmbedding(nn.Module):
     """Distances along one axis -> channels. A box's distance maps are constant along the other axis, so the maps are
-    embedded in one dimension and spread over the plane only when they are added."""
+    embedded in one dimension and spread over the plane only when they are added; the ReLU after the sum can then tell
+    what is inside on both axes."""
 
     def __init__(self, width: int, hidden: int = 32) -> None:
         super().__init__()
@@ -80,7 +83,7 @@ class AxisEmbedding(nn.Module):
 
 
 class BoxPromptEncoder(nn.Module):
-    """Boxes -> one dense prompt embedding per decoder level."""
+    """Boxes -> one prompt embedding per decoder level, as two addends: one along the x axis, one along the y axis."""
 
     def __init__(self, widths: tuple[int, ...], strides: tuple[int, ...], input_size: int) -> None:
         super().__init__()
@@ -88,17 +91,15 @@ class BoxPromptEncoder(nn.Module):
         self.input_size = input_size
         self.x_embeddings = nn.ModuleList(AxisEmbedding(width) for width in widths)
         self.y_embeddings = nn.ModuleList(AxisEmbedding(width) for width in widths)
-        self.insides = nn.ParameterList(nn.Parameter(torch.zeros(width, 1, 1)) for width in widths)
 
-    def forward(self, boxes: Tensor) -> list[Tensor]:
-        """Args: boxes float32 (N, 4) xyxy in input pixels. Returns: [(N, width, S/stride, S/stride)] per level."""
+    def forward(self, boxes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """boxes float32 (N, 4) xyxy in input pixels -> per level (N, width, 1, S/stride), (N, width, S/stride, 1)."""
         prompts = []
         for level, stride in enumerate(self.strides):
             size = self.input_size // stride
             x = self.x_embeddings[level](axis_distances(boxes[:, 0], boxes[:, 2], size, stride))
             y = self.y_embeddings[level](axis_distances(boxes[:, 1], boxes[:, 3], size, stride))
-            inside = box_coverage(boxes, size, stride)[:, None].to(x.dtype)
-            prompts.append(x[:, :, None, :] + y[:, :, :, None] + inside * self.insides[level].to(x.dtype))
+            prompts.append((x[:, :, None, :], y[:, :, :, None]))
         return prompts
 
 
@@ -139,22 +140,24 @@ class LightMaskDecoder(nn.Module):
             )
             for width, stride, depth in zip(widths, strides, depths, strict=False)
         )
-        self.ups = nn.ModuleList(
-            conv_bn(a, b if stride > 4 else 4 * b, 1) for a, b, stride in zip(widths, widths[1:], strides, strict=False)
-        )
-        self.fine = conv_bn(widths[-1], widths[-1], 3)
+        self.ups = nn.ModuleList(conv_bn(a, b, 1) for a, b in pairwise(widths))
+        self.fine = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
         self.logits = nn.Conv2d(widths[-1], 4, 3, padding=1)
         self.iou_hidden = nn.Linear(widths[-2] + hidden, hidden)
         self.iou = nn.Linear(hidden, 1)
 
     def forward(
-        self, embeddings: tuple[Tensor, ...], prompts: list[Tensor], boxes: Tensor, image_index: Tensor | None
+        self,
+        embeddings: tuple[Tensor, ...],
+        prompts: list[tuple[Tensor, Tensor]],
+        boxes: Tensor,
+        image_index: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Decode one mask per box.
 
         Args:
             embeddings: (B, C, h, w) per level, coarse to fine.
-            prompts: (N, C, h, w) per level.
+            prompts: (N, C, 1, w) and (N, C, h, 1) per level.
             boxes: float32 (N, 4) xyxy in input pixels.
             image_index: int64 (N,), the image of each box; None when B == 1.
 
@@ -164,17 +167,15 @@ class LightMaskDecoder(nn.Module):
         condition = F.relu(self.pooled(self._pool(embeddings, boxes, image_index)))
         films = self.film(condition)[:, :, None, None].split([2 * width for width in self.widths[:-1]], dim=1)
         inputs = [
-            prompt + (embedding if image_index is None else embedding[image_index])
-            for embedding, prompt in zip(embeddings, prompts, strict=True)
+            (embedding if image_index is None else embedding[image_index]) + (x + y)
+            for embedding, (x, y) in zip(embeddings, prompts, strict=True)
         ]
-        x = 0.0
+        coarse = 0.0
         for level, film in enumerate(films):
             scale, shift = film.chunk(2, dim=1)
-            x = F.relu((inputs[level] + x) * (1 + scale) + shift)
-            features = self.blocks[level](x)
-            x = self.ups[level](features)
-            x = F.pixel_shuffle(x, 2) if self.strides[level] <= 4 else F.interpolate(x, scale_factor=2)
-        x = F.relu(self.fine(F.relu(inputs[-1] + x)))
+            features = self.blocks[level](F.relu(torch.addcmul(shift, inputs[level] + coarse, 1 + scale)))
+            coarse = F.interpolate(self.ups[level](features), scale_factor=2, mode="nearest")
+        x = F.relu(self.fine(F.relu(inputs[-1] + coarse)))
         logits = F.pixel_shuffle(self.logits(x), 2)[:, 0]  # (N, 4, S/2, S/2) -> (N, S, S)
 
         inside = pooling_weights(boxes, features.shape[-1], self.strides[-2])[:, 1:2].to(features.dtype)
@@ -189,9 +190,7 @@ class LightMaskDecoder(nn.Module):
             embedding = embeddings[level]
             weights = pooling_weights(boxes, embedding.shape[-1], self.strides[level]).to(embedding.dtype)
             pixels = embedding.flatten(2).transpose(1, 2)  # (B, h * w, C)
-            if image_index is None:
-                pixels = pixels[0]  # one matrix product for all boxes
-            else:
-                pixels = pixels[image_index]
+            # Without an index all boxes are on one image: one matrix product pools for all of them.
+            pixels = pixels[0] if image_index is None else pixels[image_index]
             pooled.append((weights @ pixels).flatten(1))
         return torch.cat(pooled, dim=1)

@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+STEM_WIDTH = 32
 
 
 def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -48,7 +49,7 @@ class LightImageEncoder(nn.Module):
     Args:
         widths: channels at strides 4, 8, 16, 32.
         depths: blocks at the same strides.
-        fine_width: channels of the stride-2 embedding, which carries the sharp borders.
+        embedding_widths: channels of the embeddings at strides 2, 4, 8, 16; the finest carries the sharp borders.
         expansion: hidden width of the pointwise pair in the coarse blocks.
     """
 
@@ -56,12 +57,13 @@ class LightImageEncoder(nn.Module):
         self,
         widths: tuple[int, int, int, int] = (48, 96, 192, 384),
         depths: tuple[int, int, int, int] = (1, 2, 8, 2),
-        fine_width: int = 16,
+        embedding_widths: tuple[int, int, int, int] = (16, 48, 96, 192),
         expansion: int = 3,
     ) -> None:
         super().__init__()
-        self.stem = conv_bn(3, 2 * fine_width, 3, stride=2)
-        inputs = (2 * fine_width, *widths[:-1])
+        self.stem = conv_bn(3, STEM_WIDTH, 3, stride=2)
+        inputs = (STEM_WIDTH, *widths[:-1])
+        outputs = embedding_widths
         self.downs = nn.ModuleList(conv_bn(a, b, 3, stride=2) for a, b in zip(inputs, widths, strict=True))
         self.stages = nn.ModuleList(
             nn.Sequential(
@@ -69,9 +71,8 @@ class LightImageEncoder(nn.Module):
             )
             for level, (width, depth) in enumerate(zip(widths, depths, strict=True))
         )
-        outputs = (fine_width, *widths[:-1])
         self.laterals = nn.ModuleList(conv_bn(a, b, 1) for a, b in zip(inputs, outputs, strict=True))
-        self.ups = nn.ModuleList(conv_bn(b, a, 1) for a, b in zip(outputs, widths, strict=True))
+        self.ups = nn.ModuleList(conv_bn(b, a, 1) for a, b in zip(outputs, (*outputs[1:], widths[-1]), strict=True))
         self.embeddings = nn.ModuleList(conv_bn(width, width, 3) for width in outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -1,0 +1,1 @@
+"""Parts of the training loop in `training.train`, one idea per file."""

@@ -1,0 +1,88 @@
+"""The files of a run: a checkpoint of everything that resuming needs, the weights worth keeping, the log."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from training.checkpoint import CheckpointError, load_state, read_checkpoint, save_checkpoint
+from training.trainer.log import Rows, plot, write_csv
+
+LAST, BEST, BEST_HALF, BEFORE_COOLDOWN = "last.pt", "best.pt", "best_half.pt", "before_cooldown.pt"
+
+
+@dataclass
+class RunState:
+    """How far a run has come. seconds: training time without validation. steps, epochs: rows of the log."""
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    best_dsc: float = -1.0
+    steps: Rows = field(default_factory=list)
+    epochs: Rows = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """All that changes while a run goes on. average: the EMA model, or None. plateau: or None."""
+
+    folder: Path
+    model: nn.Module
+    average: nn.Module | None
+    optimizer: Optimizer
+    plateau: ReduceLROnPlateau | None
+    state: RunState = field(default_factory=RunState)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model that is validated and kept."""
+        return self.average if self.average is not None else self.model
+
+    def save(self, name: str = LAST) -> None:
+        """Write everything that an exact resumption needs, atomically, and the log beside it."""
+        save_checkpoint(
+            self.folder / name,
+            self.model,
+            average=self.average.state_dict() if self.average is not None else None,
+            optimizer=self.optimizer.state_dict(),
+            plateau=self.plateau.state_dict() if self.plateau is not None else None,
+            state={entry.name: getattr(self.state, entry.name) for entry in fields(RunState)},
+        )
+        write_csv(self.folder / "steps.csv", self.state.steps)
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of `save`.
+
+        Raises:
+            CheckpointError: the file is unusable, or of a run of another kind.
+        """
+        checkpoint = read_checkpoint(path)
+        extra = checkpoint.extra
+        if "optimizer" not in extra:
+            raise CheckpointError(f"{path}: holds weights only, nothing to resume from; use it as init")
+        if (extra["average"] is None) != (self.average is None):
+            raise CheckpointError(f"{path}: was written with another setting of ema")
+        load_state(self.model, checkpoint.state, path)
+        if self.average is not None:
+            load_state(self.average, extra["average"], path)
+        self.optimizer.load_state_dict(extra["optimizer"])
+        if self.plateau is not None and extra["plateau"] is not None:
+            self.plateau.load_state_dict(extra["plateau"])
+        self.state = RunState(**extra["state"])
+
+    def finish_epoch(self, scores: dict[str, float]) -> None:
+        """Log an epoch with its DSC per modality (empty: not validated), and keep its weights if they are the best."""
+        state = self.state
+        row = {"step": state.step, "samples": state.samples, "minutes": round(state.seconds / 60, 2)}
+        state.epochs.append(row | {f"dsc_{name}": round(value, 5) for name, value in scores.items()})
+        if scores and scores["mean"] > state.best_dsc:
+            state.best_dsc = scores["mean"]
+        if not scores or scores["mean"] == state.best_dsc:
+            facts = {"samples": state.samples, "dsc": scores}
+            save_checkpoint(self.folder / BEST, self.kept, **facts)
+            save_checkpoint(self.folder / BEST_HALF, self.kept, half=True, **facts)
+        write_csv(self.folder / "epochs.csv", state.epochs)
+        plot(self.folder / "log.png", state.steps, state.epochs)

@@ -1,0 +1,52 @@
+"""The stages of QMedSAM: which part of the model is quantized, which is trained, and who teaches."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.checkpoint import load_model
+from training.model import build_model
+from training.trainer.config import TrainConfig
+
+# Parts that learn in each stage; all others are frozen: no gradient, BatchNorm by its running statistics.
+TRAINED = {
+    0: ("image_encoder", "prompt_encoder", "mask_decoder"),
+    1: ("image_encoder",),
+    2: ("mask_decoder",),
+    3: ("image_encoder", "mask_decoder"),
+}
+
+
+def make_model(config: TrainConfig) -> nn.Module:
+    """The model of a stage, initialised, with gradients only where the stage trains.
+
+    Raises:
+        CheckpointError: `init` cannot be used.
+    """
+    torch.manual_seed(config.seed)
+    model = build_model(config.model) if config.init is None else load_model(Path(config.init), config.model)
+    for name, part in model.named_children():
+        part.requires_grad_(name in TRAINED[config.stage])
+    return model
+
+
+def make_teacher(config: TrainConfig) -> nn.Module | None:
+    """The frozen teacher of a run with distillation: its own checkpoint, or the floating-point model of `init`.
+
+    Raises:
+        CheckpointError: its checkpoint cannot be used.
+        ValueError: there is none.
+    """
+    if not config.distillation.is_on:
+        return None
+    path = config.distillation.teacher or config.init
+    if path is None:
+        raise ValueError("distillation needs a teacher: set distillation.teacher or init")
+    return load_model(Path(path)).requires_grad_(False)
+
+
+def set_training(model: nn.Module, stage: int) -> None:
+    """Put the trained parts in training mode and the frozen ones in eval mode."""
+    for name, part in model.named_children():
+        part.train(name in TRAINED[stage])

@@ -1,0 +1,74 @@
+"""What one training step computes: masks of a batch and their loss, with a teacher's embeddings and logits beside."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.data.batch import Batch
+from training.losses import distillation_loss, logit_distillation_loss, mask_iou, segmentation_loss
+from training.trainer.config import DistillationConfig
+
+
+class TrainStep(nn.Module):
+    """Batch -> loss. A module, so that DistributedDataParallel can wrap all that a step does."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_weights: dict[str, float],
+        distillation: DistillationConfig,
+        teacher: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss_weights = loss_weights
+        self.distillation = distillation
+        self.teacher = teacher
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and its parts by name, detached. A batch without any box has loss 0."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        embeddings = self.model.encode(images)
+        if len(batch.boxes) == 0:
+            return sum(embedding.sum() for embedding in embeddings) * 0.0, {}
+        logits, iou = self.model.decode(embeddings, batch.boxes, batch.image_index)
+        loss, parts = segmentation_loss(self.loss_weights, logits, iou, batch.masks)
+        if self.teacher is not None:
+            taught, taught_parts = self._distil(batch, embeddings, logits)
+            loss, parts = loss + taught, parts | taught_parts
+        return loss, parts
+
+    def _distil(self, batch: Batch, embeddings: tuple[Tensor, ...], logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        teacher_embeddings, teacher_logits = teach(self.teacher, batch, logits.shape[-1])
+        parts = {}
+        if self.distillation.embeddings > 0:
+            ious = mean_per_image(mask_iou(teacher_logits, batch.masks), batch.image_index, len(batch.images))
+            parts["embeddings"] = distillation_loss(embeddings, teacher_embeddings, ious)
+        if self.distillation.logits > 0:
+            parts["logits"] = logit_distillation_loss(logits, teacher_logits)
+        loss = sum(getattr(self.distillation, name) * part for name, part in parts.items())
+        return loss, {f"distil_{name}": part.detach() for name, part in parts.items()}
+
+
+@torch.no_grad()
+def teach(teacher: nn.Module, batch: Batch, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The teacher's embeddings and its logits at `size`, (N, size, size).
+
+    A teacher with a larger input (MedSAM ViT-B: 1024) sees the batch enlarged.
+    """
+    ratio = teacher.input_size / batch.images.shape[-1]
+    images = batch.images
+    if ratio != 1:
+        images = F.interpolate(images, scale_factor=ratio, mode="bilinear", align_corners=False)
+    embeddings = teacher.encode(images)
+    logits, _ = teacher.decode(embeddings, batch.boxes * ratio, batch.image_index)
+    if logits.shape[-1] != size:
+        logits = F.interpolate(logits[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+    return embeddings, logits
+
+
+def mean_per_image(values: Tensor, image_index: Tensor, images: int) -> Tensor:
+    """Means of `values` (N,) over the boxes of each image: (images,), 0 where an image has none."""
+    sums = torch.zeros(images, device=values.device).index_add(0, image_index, values)
+    counts = torch.zeros(images, device=values.device).index_add(0, image_index, torch.ones_like(values))
+    return sums / counts.clamp(min=1)
