@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ class Job:
 
 
 def make_image_case(image: Path, label: Path, longest_side: int | None, binary_threshold: int | None) -> Case:
-    pixels, labels = read_image(image), read_label_image(label)
+    pixels, labels = _existing(read_image, image), _label(read_label_image, label)
     if binary_threshold is not None:
         labels = (labels > binary_threshold).astype(np.uint8)
     if longest_side and max(labels.shape) > longest_side:
@@ -67,9 +68,23 @@ def make_image_case(image: Path, label: Path, longest_side: int | None, binary_t
 
 def make_volume_case(image: Path, label: Path, ct_window: tuple[float, float] | None) -> Case:
     volume = read_dicom_series(image) if image.is_dir() else read_nifti(image)
-    values, labels, spacing = on_one_grid(volume, read_label_volume(label, volume))
+    values, labels, spacing = on_one_grid(volume, _label(read_label_volume, label, volume))
     grey = window(values, *ct_window) if ct_window else rescale_percentiles(values)
     return Case(grey, as_label_map(labels), spacing)
+
+
+def _existing(read: Callable, path: Path, *more: object) -> Any:
+    if not path.exists():
+        raise CaseError("no such file")
+    return read(path, *more)
+
+
+def _label(read: Callable, path: Path, *more: object) -> Any:
+    """A job is reported by the name of its image: errors in the label name the label too."""
+    try:
+        return _existing(read, path, *more)
+    except CaseError as error:
+        raise CaseError(f"label {path}: {error}") from error
 
 
 def image_jobs(args: argparse.Namespace) -> Iterator[Job]:
@@ -97,7 +112,8 @@ def nifti_jobs(args: argparse.Namespace) -> Iterator[Job]:
     labels = {_stem(path, args.label_suffix): path for path in _matches(args.labels)}
     for image in _matches(args.images):
         stem = _stem(image, args.image_suffix)
-        yield _volume_job(args, image, labels.get(stem, Path(f"label of {stem} in {args.labels}")), stem)
+        expected = Path(args.labels) / f"{stem}{args.label_suffix}.nii.gz"
+        yield _volume_job(args, image, labels.get(stem, expected), stem)
 
 
 def dicom_jobs(args: argparse.Namespace) -> Iterator[Job]:

@@ -1,0 +1,21 @@
+"""A small training root of phantoms, for tests of the data side."""
+
+from pathlib import Path
+
+import numpy as np
+
+from training.data.case import Case, write_case
+from training.phantoms import phantom_case_2d, phantom_volume
+
+
+def write_phantom_root(root: Path) -> Path:
+    """Three modalities: 6 grey images and 2 colour images of different sizes, and one volume with empty end slices."""
+    for number in range(6):
+        phantom = phantom_case_2d((90 + 10 * number, 120), n_boxes=1 + number % 3, seed=number)
+        write_case(root / "US" / "grey" / f"{number}.npz", Case(phantom.imgs, phantom.gts))
+    for number in range(2):
+        phantom = phantom_case_2d((300, 200), n_boxes=4, seed=10 + number, colour=True)
+        write_case(root / "Dermoscopy" / "colour" / f"{number}.npz", Case(phantom.imgs, phantom.gts))
+    phantom = phantom_volume((8, 64, 64), n_boxes=2, seed=20)
+    write_case(root / "CT" / "volumes" / "a.npz", Case(phantom.imgs, phantom.gts, np.float32([2, 1, 1])))
+    return root
