@@ -6,6 +6,7 @@ so a cache from another CPU, precision, OpenVINO version or pair of weights is s
 """
 
 import os
+import struct
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from inference.arrays import Array
 from inference.npz import write_atomically
 from inference.openvino_runtime import CompiledModel, Core, Tensor, get_version
 
 CPUINFO = Path("/proc/cpuinfo")
+MAGIC = b"qmedsam1"
+TRAILER = struct.Struct("<8sQ")  # closes a file: magic, number of bytes before the trailer
 
 
 def cache_folders(weights: Path) -> list[Path]:
@@ -37,14 +41,32 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
     """
     name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
     for folder in folders:
-        try:
-            blob = np.memmap(folder / name, np.uint8, mode="r")
-            return core.import_model(Tensor(blob, shared_memory=True), "CPU", config)
-        except (OSError, ValueError, RuntimeError):  # absent, unreadable, empty or damaged: as if it were not there
+        blob = _read(folder / name)
+        if blob is None:
             continue
+        try:
+            compiled = core.import_model(Tensor(blob, shared_memory=True), "CPU", config)
+        except RuntimeError:
+            continue
+        compiled.blob = blob  # its constants stay where they are in this memory, which must live as long
+        return compiled
     compiled = core.compile_model(onnx, "CPU", config)
     _keep(compiled, name, folders)
     return compiled
+
+
+def _read(path: Path) -> Array | None:
+    """The compiled model in a file, or None where it is absent, unreadable or not whole.
+
+    OpenVINO does not check what it imports, and a damaged model ends the process: so the end is checked here.
+    """
+    try:
+        data = np.memmap(path, np.uint8, mode="c")  # OpenVINO takes no read-only array; nothing is written
+    except (OSError, ValueError):  # ValueError: the file is empty
+        return None
+    size = len(data) - TRAILER.size
+    whole = size > 0 and data[size:].tobytes() == TRAILER.pack(MAGIC, size)
+    return data[:size] if whole else None
 
 
 def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
@@ -52,7 +74,8 @@ def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             blob = compiled.export_model().getvalue()
-            write_atomically(folder / name, lambda file, blob=blob: file.write(blob))
+            whole = blob + TRAILER.pack(MAGIC, len(blob))
+            write_atomically(folder / name, lambda file, data=whole: file.write(data))
             return
         except OSError:  # read-only or full: the run does not depend on it
             continue

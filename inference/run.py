@@ -1,6 +1,7 @@
 """The run over a folder: every case on its own, a bad one never stops the others."""
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -68,15 +69,17 @@ def case_paths(inputs: Path) -> list[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results.
+    """Make a folder for results, unless it is there.
 
     Raises:
-        SetupError: it cannot be made.
+        SetupError: it cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(f"{folder}: cannot make the output folder ({error.strerror})") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SetupError(f"{folder}: user {os.geteuid()} may not write to the output folder")
 
 
 def _run_case(

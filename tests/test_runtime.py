@@ -1,0 +1,123 @@
+"""The runtime's masks against the plain reference pipeline: same weights, same cases, float32.
+
+The two differ in the order of floating-point operations only, so that a pixel may differ where its logit is all but 0.
+How many may do so is stated here, as a share of the pixels that any mask covers.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from inference.case import make_case, read_case
+from inference.model import F32, Model
+from inference.options import FLATTEN, PROPAGATE, Options
+from inference.paint import LATER, LOGIT
+from inference.segment import segment
+from training.reference import segment_reference
+
+BUDGET = 2**30
+# Borderline pixels. Propagation feeds each mask into the next prompt, so that one pixel may move a box by one.
+HANDFUL = 2e-4
+HANDFUL_PROPAGATED = 2e-3
+
+
+def runtime_masks(case, weights, **options):
+    return segment(case, Model(weights, F32), Options(**options))
+
+
+def reference_masks(case, model, **options):
+    boxes = case.boxes if case.is_volume else case.boxes[:, [0, 1, 3, 4]]
+    return segment_reference(model, case.volume if case.is_volume else case.volume[0], boxes, **options)
+
+
+def different_share(ours, reference):
+    assert ours.shape == reference.shape
+    assert ours.dtype == reference.dtype
+    covered = np.count_nonzero((ours > 0) | (reference > 0))
+    assert covered > 0
+    return np.count_nonzero(ours != reference) / covered
+
+
+def real_case(shared_data, name):
+    return read_case(shared_data / "val" / "imgs" / f"{name}.npz", BUDGET)
+
+
+def remember_last(encode):
+    last = {}
+
+    def remembered(image):
+        if not ("image" in last and torch.equal(last["image"], image)):
+            last.update(image=image, embeddings=encode(image))
+        return last["embeddings"]
+
+    return remembered
+
+
+def many_boxes(case, count):
+    """The case with `count` boxes of many sizes, drawn from a seed."""
+    _, height, width = case.shape
+    rng = np.random.default_rng(count)
+    first = rng.uniform([0, 0], [width * 0.8, height * 0.8], (count, 2))
+    boxes = np.concatenate([first, first + rng.uniform(6, 0.2 * min(height, width), (count, 2))], axis=1)
+    return make_case(case.volume[0], boxes)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("2DBox_PET_0002", "litemedsam"),  # 31 x 29: the input is an enlargement
+        ("2DBox_Mammography_0002", "litemedsam"),  # 600 x 300, three boxes
+        ("2DBox_Dermoscopy_0001", "light"),  # colour
+        ("2DBox_X-Ray_0004", "light"),  # 32 boxes
+    ],
+)
+@pytest.mark.parametrize("overlap", [LATER, LOGIT])
+def test_image(shared_data, untrained, name, model, overlap):
+    torch_model, weights = untrained(model)
+    case = real_case(shared_data, name)
+    ours = runtime_masks(case, weights, overlap=overlap)
+    assert different_share(ours, reference_masks(case, torch_model, overlap=overlap)) <= HANDFUL
+
+
+@pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
+@pytest.mark.parametrize("overlap", [LATER, LOGIT])
+def test_volume(shared_data, untrained, strategy, handful, overlap):
+    torch_model, weights = untrained("light")
+    case = real_case(shared_data, "3DBox_MR_0007")  # 42 x 47 x 37, two boxes whose slices overlap in part
+    ours = runtime_masks(case, weights, strategy=strategy, overlap=overlap)
+    reference = reference_masks(case, torch_model, strategy=strategy, overlap=overlap)
+    assert different_share(ours, reference) <= handful
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
+def test_volume_with_litemedsam(shared_data, untrained, strategy, handful):
+    torch_model, weights = untrained("litemedsam")
+    whole = real_case(shared_data, "3DBox_MR_0007")
+    case = make_case(whole.volume, np.array([[5, 9, 10, 23, 23, 13], [5, 23, 12, 24, 42, 15]]))
+    ours = runtime_masks(case, weights, strategy=strategy)
+    assert different_share(ours, reference_masks(case, torch_model, strategy=strategy)) <= handful
+
+
+@pytest.mark.parametrize("count", [1, 7, 300])
+def test_number_of_boxes_and_box_batch(shared_data, untrained, count, monkeypatch):
+    torch_model, weights = untrained("light")
+    # The reference encodes the image again for each box; here the same image 300 times.
+    monkeypatch.setattr(torch_model, "encode", remember_last(torch_model.encode))
+    case = many_boxes(real_case(shared_data, "2DBox_Microscopy_0008"), count)
+    reference = reference_masks(case, torch_model)
+    for box_batch in (1, 16, 1000):
+        ours = runtime_masks(case, weights, box_batch=box_batch)
+        assert different_share(ours, reference) <= HANDFUL, f"box_batch {box_batch}"
+
+
+def test_every_slice_is_encoded_once(shared_data, untrained, monkeypatch):
+    encoded = []
+    encode = Model.encode
+    monkeypatch.setattr(Model, "encode", lambda model, image: (encoded.append(image), encode(model, image))[1])
+    case = real_case(shared_data, "3DBox_MR_0007")
+    covered = {z for box in case.boxes for z in range(int(box[2]), int(box[5]) + 1)}
+    for strategy in (FLATTEN, PROPAGATE):
+        encoded.clear()
+        runtime_masks(case, untrained("light")[1], strategy=strategy)
+        assert len(encoded) == len(covered)
