@@ -8,7 +8,6 @@ reading every mask once, so the answer is cached and redone only for files whose
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -101,7 +100,8 @@ def build_index(root: Path, config: TargetConfig, cache: Path | None = None, wor
     if not files:
         raise CaseError(f"{root}: no <Modality>/<Dataset>/*.npz; make them with python -m training.prepare")
     stamps = {name: _stamp(root / name) for name in files}
-    known = {name: counts for name, stamp, counts in _read_cache(cache, config) if stamps.get(name) == stamp}
+    cached = _read_cache(cache, config)
+    known = {name: counts for name, (stamp, counts) in cached.items() if stamps.get(name) == stamp}
     new = [name for name in files if name not in known]
     known |= _scan_all(root, new, config, workers)
 
@@ -148,21 +148,21 @@ def _fingerprint(config: TargetConfig) -> str:
     return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_cache(cache: Path, config: TargetConfig) -> Iterator[tuple[str, tuple[int, int], np.ndarray]]:
-    """(file, (size, mtime in ns), target counts) of each cached file; nothing if there is no usable cache."""
+def _read_cache(cache: Path, config: TargetConfig) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
+    """((size, mtime in ns), target counts) of each cached file; nothing if there is no usable cache."""
+    if not cache.is_file():
+        return {}
     try:
         with np.load(cache, allow_pickle=False) as arrays:
             stored = {name: arrays[name] for name in arrays.files}
         if str(stored["fingerprint"]) != _fingerprint(config):
-            return
-        ends = np.cumsum(stored["slice_counts"])
-        counts = np.split(stored["target_counts"], ends[:-1])
-        for name, (size, mtime), target_counts in zip(stored["files"], stored["stamps"], counts, strict=True):
-            yield str(name), (int(size), int(mtime)), target_counts
-    except FileNotFoundError:
-        return
+            return {}
+        counts = np.split(stored["target_counts"], np.cumsum(stored["slice_counts"])[:-1])
+        stamps = [(int(size), int(mtime)) for size, mtime in stored["stamps"]]
+        return dict(zip(stored["files"].tolist(), zip(stamps, counts, strict=True), strict=True))
     except Exception as error:  # whatever is wrong with a cache, it can be made again
         warnings.warn(f"{cache}: unusable index cache, made again ({error})", stacklevel=2)
+        return {}
 
 
 def _write_cache(cache: Path, config: TargetConfig, index: VolumeIndex, stamps: dict[str, tuple[int, int]]) -> None:
