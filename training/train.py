@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from training.checkpoint import CheckpointError
 from training.data.loader import Loader
+from training.quantization import calibrate, expect_scales
 from training.trainer import schedule
 from training.trainer.config import OptimizerConfig, TrainConfig, read_config
 from training.trainer.ema import update_ema
 from training.trainer.run import BEFORE_COOLDOWN, LAST, Run
-from training.trainer.stages import make_model, make_teacher, set_training
+from training.trainer.stages import CALIBRATION_BATCHES, make_model, make_teacher, set_training
 from training.trainer.step import TrainStep
 from training.validate import by_modality, validate
 
@@ -54,6 +55,11 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
 
     loader = Loader(config.data, device, rank, world_size)
     model = make_model(config).to(device, memory_format=torch.channels_last)
+    resume = resume or Path(config.output) / LAST
+    if config.stage > 0 and resume.exists():
+        expect_scales(model)
+    elif config.stage > 0:
+        calibrate(model, [loader.batch(step) for step in range(CALIBRATION_BATCHES)])
     teacher = make_teacher(config)
     if teacher is not None:
         teacher.to(device)
@@ -66,7 +72,6 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
         plateau=make_plateau(optimizer, config) if config.schedule.kind == "plateau" else None,
     )
     run.folder.mkdir(parents=True, exist_ok=True)
-    resume = resume or run.folder / LAST
     if resume.exists():
         run.load(resume)
 

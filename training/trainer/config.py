@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from training.data.config import DataConfig, from_mapping
+from training.quantization import Recipe
 from training.validate import ValidationConfig
 
 STAGES = (0, 1, 2, 3)
@@ -73,7 +74,7 @@ class TrainConfig:
     """A run.
 
     output: folder of its checkpoints, logs and plots. stage: 0 floating point, 1 quantized encoder, 2 quantized
-    decoder, 3 both. init: checkpoint to start from (stages 1 to 3 need one). recipe: what is quantized, by name.
+    decoder, 3 both. init: checkpoint to start from (stages 1 to 3 need one). quantization: what is quantized.
     losses: weights by name (`training.losses.MASK_LOSSES`, `iou`). ema: decay of the averaged weights, which are then
     those that are validated and kept; 0 for none. precision: `bf16` or `float32`. checkpoint_minutes: between two
     saves. log_steps: between two rows of the log. threads: CPU threads of a step (None: torch's default).
@@ -85,7 +86,7 @@ class TrainConfig:
     stage: int = 0
     model: str = "litemedsam"
     init: str | None = None
-    recipe: str = "default"
+    quantization: Recipe = field(default_factory=Recipe)
     losses: dict[str, float] = field(default_factory=lambda: {"dice": 1.0, "focal": 1.0})
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -1,5 +1,6 @@
 """The stages of QMedSAM: which part of the model is quantized, which is trained, and who teaches."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from training.checkpoint import load_model
 from training.model import build_model
+from training.quantization import quantize
 from training.trainer.config import TrainConfig
 
 # Parts that learn in each stage; all others are frozen: no gradient, BatchNorm by its running statistics.
@@ -16,16 +18,22 @@ TRAINED = {
     2: ("mask_decoder",),
     3: ("image_encoder", "mask_decoder"),
 }
+CALIBRATION_BATCHES = 8  # whose run-time statistics initialise the scales of activations
 
 
 def make_model(config: TrainConfig) -> nn.Module:
-    """The model of a stage, initialised, with gradients only where the stage trains.
+    """The model of a stage, initialised, quantized as far as the stage goes, with gradients only where it trains.
 
     Raises:
         CheckpointError: `init` cannot be used.
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model) if config.init is None else load_model(Path(config.init), config.model)
+    if config.stage > 0:
+        # Parts that `init` has quantized already keep their scales.
+        quantize(
+            model, replace(config.quantization, mask_decoder=config.stage > 1 and config.quantization.mask_decoder)
+        )
     for name, part in model.named_children():
         part.requires_grad_(name in TRAINED[config.stage])
     return model
@@ -47,6 +55,14 @@ def make_teacher(config: TrainConfig) -> nn.Module | None:
 
 
 def set_training(model: nn.Module, stage: int) -> None:
-    """Put the trained parts in training mode and the frozen ones in eval mode."""
+    """Put the trained parts in training mode and the frozen ones in eval mode.
+
+    Quantization-aware training starts from a trained model, in batches of two to four: BatchNorm keeps the running
+    statistics that it has, which are also those that are merged into the weights at export.
+    """
     for name, part in model.named_children():
         part.train(name in TRAINED[stage])
+    if stage > 0:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
