@@ -113,6 +113,7 @@ def _background(workers: int) -> ThreadPoolExecutor:
     started = Barrier(workers + 1)
 
     def start() -> None:
+        torch.get_num_threads()  # a thread's first use of torch sets the default number: have that behind us
         torch.set_num_threads(1)
         started.wait()
 
