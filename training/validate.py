@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from inference.arrays import Array, Float32Array
 from inference.case import read_case
-from inference.errors import CaseError
+from inference.errors import CaseError, SetupError
 from inference.memory import case_budget
 from inference.metadata import Metadata
+from inference.model import Model
 from inference.npz import read_arrays
 from inference.options import Options
 from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
@@ -24,9 +25,9 @@ from training.checkpoint import CheckpointError, load_model
 from training.metrics import case_scores, dice
 
 DESCRIPTION = """\
-Score a checkpoint on a folder of validation cases (imgs/*.npz with boxes, gts/*.npz beside them) and print DSC, and
-with --nsd NSD, per modality. Everything but the two networks is the runtime's own code, so the figures are those that
-the exported model has.
+Score a checkpoint, or an exported ONNX pair, on a folder of validation cases (imgs/*.npz with boxes, gts/*.npz beside
+them) and print DSC, and with --nsd NSD, per modality. Everything but the two networks is the runtime's own code, so a
+checkpoint's figures are those that its export has.
 """
 
 
@@ -72,6 +73,9 @@ class TorchModel:
         return logits.float().cpu().numpy()
 
 
+Runner = Model | TorchModel
+
+
 def validation_cases(config: ValidationConfig) -> list[Path]:
     """The image files that `config` selects, sorted by name.
 
@@ -92,7 +96,13 @@ def validation_cases(config: ValidationConfig) -> list[Path]:
 def validate(
     model: nn.Module, config: ValidationConfig, normalise: str = AFTER_PADDING, nsd: bool = False
 ) -> pd.DataFrame:
-    """Segment and score the cases of `config`; the model is put in eval mode and left so.
+    """`score_cases` of a torch model, which is put in eval mode and left so."""
+    model.eval()
+    return score_cases(TorchModel(model, normalise, next(model.parameters()).device), config, nsd)
+
+
+def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> pd.DataFrame:
+    """Segment and score the cases of `config`.
 
     Returns:
         One row per case: `case`, `modality`, `dimensions` ("2D" or "3D"), `dsc`, and with `nsd`, `nsd` (0..1).
@@ -100,8 +110,6 @@ def validate(
     Raises:
         ValueError: no cases, or one that cannot be read; the message names it.
     """
-    model.eval()
-    runner = TorchModel(model, normalise, next(model.parameters()).device)
     options = Options(box_batch=config.box_batch)
     rows = []
     for path in tqdm(validation_cases(config), desc="validate", disable=None, leave=False):
@@ -133,13 +141,18 @@ def by_modality(scores: pd.DataFrame, measure: str = "dsc") -> dict[str, float]:
     return {**means.to_dict(), "mean": float(means.mean())}
 
 
+def open_runner(weights: Path, model_name: str | None = None, normalise: str = AFTER_PADDING) -> Runner:
+    """A checkpoint on torch, or a folder with an ONNX pair (whose metadata know the rest) on OpenVINO."""
+    return Model(weights) if weights.is_dir() else TorchModel(load_model(weights, model_name), normalise)
+
+
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.validate",
         description=DESCRIPTION,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint of any form that training.checkpoint reads")
+    parser.add_argument("weights", type=Path, help="a checkpoint, or a folder with encoder.onnx and decoder.onnx")
     parser.add_argument("--model", default=None, help="model name, where the checkpoint does not say")
     parser.add_argument("--root", default="../shared/data/val", help="folder with imgs and gts")
     parser.add_argument("--normalise", default=AFTER_PADDING, choices=(AFTER_PADDING, BEFORE_PADDING))
@@ -154,10 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     torch.set_num_threads(args.threads)
     try:
-        model = load_model(args.checkpoint, args.model)
         config = ValidationConfig(root=args.root, limit=args.limit, volumes=args.volumes)
-        scores = validate(model, config, args.normalise, args.nsd)
-    except (CheckpointError, ValueError) as error:
+        scores = score_cases(open_runner(args.weights, args.model, args.normalise), config, args.nsd)
+    except (CheckpointError, SetupError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     for dimensions, group in scores.groupby("dimensions"):
