@@ -54,6 +54,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         "slice prompted by the last mask (default: %(default)s)")  # fmt: skip
     parser.add_argument("--overlap", choices=("later", "logit"), default="later",
                         help="a pixel claimed twice: later box or higher logit (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--no-zoom", action="store_false", dest="zoom",
+                        help="do not segment small objects on magnifying windows of their own")  # fmt: skip
     parser.add_argument("--precision", choices=("auto", "f32", "bf16"), default="auto",
                         help="arithmetic; auto takes bf16 where the CPU has it (default: %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=positive, default=0, metavar="N", help="CPU threads (default: all)")
@@ -96,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     from inference.options import Options
     from inference.run import run_folder
 
-    options = Options(parsed.strategy, parsed.overlap, parsed.box_batch)
+    options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
     try:
         model = Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)
         if parsed.image:
@@ -111,17 +113,18 @@ def _run_picture(parsed: argparse.Namespace, model: "Model", options: "Options")
     from inference.overlay import write_overlay
     from inference.picture import read_picture, write_mask
     from inference.run import describe, make_folder
-    from inference.segment import segment
+    from inference.segment import plan_of, segment
 
     try:
         case = read_picture(parsed.image, parsed.boxes)
         for warning in case.warnings:
             log.warning("%s: %s", parsed.image.name, warning)
-        segs = segment(case, model, options)
+        plan = plan_of(case, model, options)
+        segs = segment(case, plan, model, options)
         write_mask(parsed.output, segs)
         if parsed.overlay:
             make_folder(parsed.overlay)
-            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs)
+            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs, plan)
     except CaseError as error:
         log.error("%s: %s", parsed.image.name, error)
         return EXIT_CASE_FAILED

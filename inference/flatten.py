@@ -2,23 +2,27 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from inference.arrays import Array
 from inference.case import Case
 from inference.model import Model
-from inference.objects import decoded_objects
+from inference.objects import decoded_objects, encode_view
 from inference.options import Options
 from inference.paint import Canvas
-from inference.plan import flattened_views
-from inference.preprocess import Geometry, encoder_input
+from inference.plan import Plan
 
 
-def flatten(case: Case, model: Model, segs: Array, options: Options, on_slice: Callable[[float], None]) -> None:
-    """Encode every slice that has a box once, decode its boxes in blocks, paint `segs` (D, H, W) in place."""
-    geometry = Geometry(*case.shape[1:], model.metadata.input_size)
-    views = flattened_views(case.boxes)
-    for done, view in enumerate(views, start=1):
-        embeddings = model.encode(encoder_input(case.volume[view.z], geometry, model.metadata.normalise))
-        canvas = Canvas(segs[view.z], options.overlap)
-        for found in decoded_objects(model, embeddings, view, geometry, options.box_batch):
-            canvas.paint(int(view.labels[found.position]), found.logits, found.region)
-        on_slice(done / len(views))
+def flatten(
+    case: Case, plan: Plan, model: Model, segs: Array, options: Options, on_slice: Callable[[float], None]
+) -> None:
+    """Encode every window of every slice that has a box once, decode its boxes in blocks, paint `segs` in place."""
+    depth = case.shape[0]
+    for z in range(depth):
+        taking_part = (plan.low <= z) & (z <= plan.high)
+        if np.any(taking_part):
+            canvas = Canvas(segs[z], options.overlap)
+            for view in plan.views(z, taking_part, plan.boxes_2d):
+                for found in decoded_objects(model, encode_view(model, case.volume, view), view, options.box_batch):
+                    canvas.paint(found.label, found.logits, found.region)
+        on_slice((z + 1) / depth)

@@ -14,9 +14,11 @@ class Options:
     Attributes:
         strategy: way through a volume, `flatten` or `propagate`; a 2D case has one slice and needs none.
         overlap: who has a pixel that several objects claim, one of `inference.paint.RULES`.
+        zoom: segment small objects on magnifying windows (see `inference.zoom`).
         box_batch: boxes decoded at once; memory grows with it, masks do not change.
     """
 
     strategy: str = FLATTEN
     overlap: str = LATER
+    zoom: bool = True
     box_batch: int = 16

@@ -5,36 +5,68 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.arrays import BoolArray, Float64Array, IntArray
+from inference.zoom import Window, plan_windows
 
 
 @dataclass(frozen=True)
 class View:
-    """One slice to encode once, with every box on it.
+    """A window of a slice, to be encoded once, with every box that is segmented on it.
 
     Attributes:
         z: the slice.
+        window: what the encoder sees of it.
         labels: (N,) object numbers, from 1.
         boxes: (N, 4) `x_min, y_min, x_max, y_max`, pixels of the slice.
     """
 
     z: int
+    window: Window
     labels: IntArray
     boxes: Float64Array
 
 
-def flattened_views(boxes: Float64Array) -> list[View]:
-    """All 3D boxes (N, 6) as 2D boxes on their slices (QMedSAM's flattening), slices without a box left out."""
-    return [view_of_slice(boxes, z, boxes[:, 2] <= z, boxes[:, 5] >= z) for z in _slices(boxes)]
+@dataclass(frozen=True)
+class Plan:
+    """The boxes of a case and the windows they are segmented on; a window is the same on all slices.
+
+    Attributes:
+        boxes: (N, 6) in the common form (see `inference.boxes`).
+        windows: all windows, the first the whole image.
+        chosen: (N,) index of each box's window.
+    """
+
+    boxes: Float64Array
+    windows: list[Window]
+    chosen: IntArray
+
+    @property
+    def low(self) -> IntArray:
+        """(N,) first slice of each object."""
+        return self.boxes[:, 2].astype(np.intp)
+
+    @property
+    def high(self) -> IntArray:
+        """(N,) last slice of each object, inclusive."""
+        return self.boxes[:, 5].astype(np.intp)
+
+    @property
+    def boxes_2d(self) -> Float64Array:
+        """(N, 4) the boxes on any of their slices."""
+        return self.boxes[:, [0, 1, 3, 4]]
+
+    def views(self, z: int, taking_part: BoolArray, prompts: Float64Array) -> list[View]:
+        """The views of slice `z` for those objects that take part, (N,) bool, prompted with `prompts`, (N, 4)."""
+        views = []
+        for index in np.unique(self.chosen[taking_part]):
+            objects = np.flatnonzero(taking_part & (self.chosen == index))
+            views.append(View(z, self.windows[index], objects + 1, prompts[objects]))
+        return views
 
 
-def view_of_slice(boxes: Float64Array, z: int, *conditions: BoolArray) -> View:
-    """The view of slice `z` with those boxes (N, 6) that meet all conditions (each (N,) bool)."""
-    chosen = np.flatnonzero(np.logical_and.reduce(conditions))
-    return View(z, chosen + 1, boxes[chosen][:, [0, 1, 3, 4]])
-
-
-def _slices(boxes: Float64Array) -> list[int]:
-    covered: set[int] = set()
-    for low, high in {(int(box[2]), int(box[5])) for box in boxes}:
-        covered.update(range(low, high + 1))
-    return sorted(covered)
+def make_plan(boxes: Float64Array, height: int, width: int, input_size: int, zoom: bool) -> Plan:
+    """Plan a case from its boxes (N, 6): the windows that magnify small objects, or the whole image for all."""
+    if zoom:
+        windows, chosen = plan_windows(boxes[:, [0, 1, 3, 4]], height, width, input_size)
+    else:
+        windows, chosen = [Window(0, 0, width, height)], np.zeros(len(boxes), np.intp)
+    return Plan(boxes, windows, chosen)

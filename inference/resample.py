@@ -36,6 +36,13 @@ class Region(NamedTuple):
     rows: Span
     columns: Span
 
+    def shifted(self, down: int, right: int) -> "Region":
+        """The same rectangle in an image whose origin lies this much further up and left."""
+        return Region(
+            Span(self.rows.start + down, self.rows.stop + down),
+            Span(self.columns.start + right, self.columns.stop + right),
+        )
+
 
 def positive_region(logits: Float32Array, height: int, width: int) -> Region:
     """The rectangle of a `height` x `width` image that holds all positive interpolated `logits` (h, w)."""

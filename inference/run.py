@@ -13,7 +13,7 @@ from inference.npz import write_segs
 from inference.options import Options
 from inference.overlay import write_overlay
 from inference.progress import Progress
-from inference.segment import segment
+from inference.segment import plan_of, segment
 
 log = logging.getLogger("qmedsam")
 
@@ -96,10 +96,11 @@ def _run_case(
         for warning in case.warnings:
             progress.clear()
             log.warning("%s: %s", path.name, warning)
-        segs = segment(case, model, options, progress.case_fraction)
+        plan = plan_of(case, model, options)
+        segs = segment(case, plan, model, options, progress.case_fraction)
         write_segs(outputs / path.name, segs)
         if overlays:
-            write_overlay(overlays / f"{path.stem}.png", case, segs)
+            write_overlay(overlays / f"{path.stem}.png", case, segs, plan)
     except MemoryError as error:
         raise CaseError("does not fit in memory") from error
     except OSError as error:

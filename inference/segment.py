@@ -9,15 +9,24 @@ from inference.case import Case
 from inference.flatten import flatten
 from inference.model import Model
 from inference.options import FLATTEN, PROPAGATE, Options
+from inference.plan import Plan, make_plan
 from inference.propagate import propagate
 
 STRATEGIES = {FLATTEN: flatten, PROPAGATE: propagate}
 
 
-def segment(case: Case, model: Model, options: Options, on_slice: Callable[[float], None] = lambda _: None) -> Array:
+def plan_of(case: Case, model: Model, options: Options) -> Plan:
+    """Which windows of the case are encoded, and which boxes are decoded on each."""
+    return make_plan(case.boxes, *case.shape[1:], model.metadata.input_size, options.zoom)
+
+
+def segment(
+    case: Case, plan: Plan, model: Model, options: Options, on_slice: Callable[[float], None] = lambda _: None
+) -> Array:
     """Segment every box of a case.
 
     Args:
+        plan: from `plan_of`.
         on_slice: called with the finished fraction, 0..1, after every slice.
 
     Returns:
@@ -25,5 +34,5 @@ def segment(case: Case, model: Model, options: Options, on_slice: Callable[[floa
     """
     segs = np.zeros(case.shape, case.segs_dtype)
     strategy = STRATEGIES[options.strategy] if case.is_volume else flatten
-    strategy(case, model, segs, options, on_slice)
+    strategy(case, plan, model, segs, options, on_slice)
     return segs if case.is_volume else segs[0]

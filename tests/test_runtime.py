@@ -12,7 +12,7 @@ from inference.case import make_case, read_case
 from inference.model import F32, Model
 from inference.options import FLATTEN, PROPAGATE, Options
 from inference.paint import LATER, LOGIT
-from inference.segment import segment
+from inference.segment import plan_of, segment
 from training.reference import segment_reference
 
 BUDGET = 2**30
@@ -21,8 +21,9 @@ HANDFUL = 2e-4
 HANDFUL_PROPAGATED = 2e-3
 
 
-def runtime_masks(case, weights, **options):
-    return segment(case, Model(weights, F32), Options(**options))
+def runtime_masks(case, weights, zoom=False, **choices):
+    model, options = Model(weights, F32), Options(zoom=zoom, **choices)
+    return segment(case, plan_of(case, model, options), model, options)
 
 
 def reference_masks(case, model, **options):
@@ -121,3 +122,32 @@ def test_every_slice_is_encoded_once(shared_data, untrained, monkeypatch):
         encoded.clear()
         runtime_masks(case, untrained("light")[1], strategy=strategy)
         assert len(encoded) == len(covered)
+
+
+def test_zoom_is_the_mask_of_the_window_painted_back(shared_data, untrained):
+    weights = untrained("light")[1]
+    image = real_case(shared_data, "2DBox_Dermoscopy_0001").volume[0]
+    box = np.array([[300, 200, 340, 230]])
+    case = make_case(image, box)
+    (left, top, right, bottom) = plan_of(case, Model(weights, F32), Options(zoom=True)).windows[1]
+    crop = make_case(image[top:bottom, left:right], box - [left, top, left, top])
+
+    expected = np.zeros(image.shape[:2], np.uint8)
+    expected[top:bottom, left:right] = runtime_masks(crop, weights, zoom=False)
+    zoomed = runtime_masks(case, weights, zoom=True)
+    assert zoomed.any()
+    np.testing.assert_array_equal(zoomed, expected)
+
+
+@pytest.mark.parametrize("strategy", [FLATTEN, PROPAGATE])
+def test_windows_of_a_volume_are_the_same_on_all_slices(shared_data, untrained, monkeypatch, strategy):
+    weights = untrained("light")[1]
+    case = make_case(real_case(shared_data, "3DBox_MR_0005").volume, np.array([[100, 90, 5, 130, 120, 9]]))
+    crops = []
+    encode = Model.encode
+    monkeypatch.setattr(Model, "encode", lambda model, image: (crops.append(image.copy()), encode(model, image))[1])
+    masks = runtime_masks(case, weights, zoom=True, strategy=strategy)
+    assert len(crops) == 5  # one window on five slices, the whole image on none
+    assert masks[5:10].any()
+    assert not masks[:5].any()
+    assert not masks[10:].any()
