@@ -16,8 +16,8 @@ class Tiny(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.linear = nn.Linear(3, 2)
-        self.norm = nn.BatchNorm1d(2)
+        self.linear = nn.Linear(64, 64)
+        self.norm = nn.BatchNorm1d(64)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_published_forms_load(tmp_path, wrap):
     assert torch.equal(load_model(tmp_path / "a.pth").linear.weight, model.linear.weight)
 
 
-def test_half_precision_stores_matrices_only(tmp_path):
+def test_half_precision_is_for_large_tensors_only(tmp_path):
     model = Tiny()
     model.norm.running_var.fill_(1e6)  # beyond float16
     save_checkpoint(tmp_path / "a.pth", model, half=True)
@@ -73,7 +73,7 @@ def test_names_and_shapes_that_do_not_fit_are_listed_in_one_line(tmp_path):
     assert "a.pth" in message
     assert "1 missing (linear.bias)" in message
     assert "1 unexpected (head.weight)" in message
-    assert "linear.weight (5, 5) for (2, 3)" in message
+    assert "linear.weight (5, 5) for (64, 64)" in message
     assert "\n" not in message
 
 

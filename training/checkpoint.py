@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from training.model import build_model
 
 DEFAULT_MODEL = "litemedsam"  # what a checkpoint that does not say is taken for
+OWN_KEYS = ("model", "model_name", "recipe", "batchnorm_merged")
+HALVED_FROM = 4096  # elements; smaller tensors (norms, biases, scales of quantizers) weigh nothing
 NAMES_SHOWN = 3
 
 
@@ -24,26 +26,34 @@ class Checkpoint:
     """What a checkpoint file holds.
 
     state: the state dictionary, names as in the model. model_name: None where the file does not say.
+    recipe: what is quantized, None for a floating-point model. batchnorm_merged: whether batch norms are merged.
     extra: everything else that was saved with it (optimiser, epoch, ...).
     """
 
     state: dict[str, Tensor]
     model_name: str | None = None
+    recipe: dict[str, Any] | None = None
+    batchnorm_merged: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, model: nn.Module, half: bool = False, **extra: Any) -> None:
-    """Write model name, state dictionary and `extra` (plain Python values and tensors) atomically.
+    """Write the model, what is needed to build it again, and `extra` (plain Python values and tensors) atomically.
 
-    With `half`, matrices and kernels are stored as float16. Vectors (norms, biases, quantizer scales) are not: they
-    weigh nothing, and running variances do not always fit.
+    With `half`, large tensors are stored as float16.
     """
-    state = {name: halved(value) if half else value for name, value in model.state_dict().items()}
-    write_atomically(path, {"model": state, "model_name": model.name, **extra})
+    recipe = getattr(model, "recipe", None)
+    content = {
+        "model": {name: halved(value) if half else value for name, value in model.state_dict().items()},
+        "model_name": model.name,
+        "recipe": recipe and recipe.to_dict(),
+        "batchnorm_merged": getattr(model, "batchnorm_merged", False),
+    }
+    write_atomically(path, {**content, **extra})
 
 
 def halved(value: Tensor) -> Tensor:
-    return value.half() if value.is_floating_point() and value.ndim >= 2 else value
+    return value.half() if value.is_floating_point() and value.numel() >= HALVED_FROM else value
 
 
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
@@ -74,8 +84,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: holds no state dictionary, neither plain nor under 'model'")
     state = {name.removeprefix("module."): value for name, value in state.items()}  # DistributedDataParallel's prefix
-    extra = {} if is_plain else {key: value for key, value in content.items() if key not in ("model", "model_name")}
-    return Checkpoint(state, None if is_plain else content.get("model_name"), extra)
+    about = {} if is_plain else content
+    return Checkpoint(
+        state,
+        about.get("model_name"),
+        about.get("recipe"),
+        about.get("batchnorm_merged", False),
+        {key: value for key, value in about.items() if key not in OWN_KEYS},
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -106,7 +122,7 @@ def some(names: list[str]) -> str:
 
 
 def load_model(path: Path, model_name: str | None = None) -> nn.Module:
-    """The model in a checkpoint, float32, on the CPU, in eval mode.
+    """The model in a checkpoint, floating-point or quantized as it was saved, float32, on the CPU, in eval mode.
 
     model_name: which model to build; None takes the name in the checkpoint, or LiteMedSAM where there is none.
     Raises CheckpointError for an unusable file, ValueError for an unknown name.
@@ -115,5 +131,13 @@ def load_model(path: Path, model_name: str | None = None) -> nn.Module:
     if model_name and checkpoint.model_name and model_name != checkpoint.model_name:
         raise CheckpointError(f"{path}: holds the model {checkpoint.model_name}, not {model_name}")
     model = build_model(model_name or checkpoint.model_name or DEFAULT_MODEL)
+    if checkpoint.recipe is not None or checkpoint.batchnorm_merged:
+        # Brevitas takes seconds to import, and floating-point models do without.
+        from training.quantization import Recipe, expect_scales, merge_batchnorm, quantize
+
+        if checkpoint.recipe is not None:
+            expect_scales(quantize(model, Recipe.from_dict(checkpoint.recipe)))
+        if checkpoint.batchnorm_merged:
+            merge_batchnorm(model)
     load_state(model, checkpoint.state, path)
     return model

@@ -8,13 +8,10 @@ The decoder holds the prompt encoder, and of the mask decoder the single-mask ou
 """
 
 import argparse
-import logging
+import copy
 import sys
-import tempfile
-import warnings
 from pathlib import Path
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +19,10 @@ from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
 from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.model import MODELS, build_model
 from training.model.untrained import fill_randomly
-from training.onnx_pair import FLOAT32, describe, embedding_names, write_pair
+from training.onnx_pair import FLOAT32, INT8, describe, embedding_names, write_pair
+from training.quantization import merge_batchnorm
+from training.quantization.qcdq import trace_onnx
 
-OPSET = 18
 EXAMPLE_BOXES = [[10.0, 20, 120, 90], [30, 5, 60, 250], [0, 0, 256, 256]]  # any number but 1, which traces as constant
 
 
@@ -48,11 +46,13 @@ class Decoder(nn.Module):
 
 
 def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) -> None:
-    """Write encoder.onnx and decoder.onnx of a model into a folder. Puts the model in eval mode.
+    """Write encoder.onnx and decoder.onnx of a model, floating-point or quantized, into a folder.
 
+    A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
+    with integer weights. Batch norms are merged; the model itself is left as it is.
     normalise: `after_padding` or `before_padding`, as the model was trained.
     """
-    model.eval()
+    model = merge_batchnorm(copy.deepcopy(model).eval())
     image = torch.zeros(1, 3, model.input_size, model.input_size)
     with torch.no_grad():
         embeddings = model.encode(image)
@@ -60,31 +60,11 @@ def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) 
     boxes = torch.tensor(EXAMPLE_BOXES)
     any_number = ((None,) * len(embeddings) + ({0: torch.export.Dim("N")},),)
 
-    encoder = trace(Encoder(model), (image,), ["image"], names, None)
-    decoder = trace(Decoder(model), (*embeddings, boxes), [*names, "boxes"], ["low_res_logits", "iou"], any_number)
-    write_pair(folder, encoder, decoder, describe(model, len(embeddings), normalise, FLOAT32))
-
-
-def trace(
-    module: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str], output_names: list[str], dynamic_shapes
-) -> onnx.ModelProto:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports that torchvision is absent
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside the exporter
-        path = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            module.eval(),
-            inputs,
-            path,
-            input_names=input_names,
-            output_names=output_names,
-            dynamic_shapes=dynamic_shapes,
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-        return onnx.load(path)
+    encoder = trace_onnx(Encoder(model), (image,), ["image"], names)
+    outputs = ["low_res_logits", "iou"]
+    decoder = trace_onnx(Decoder(model), (*embeddings, boxes), [*names, "boxes"], outputs, any_number)
+    precision = INT8 if hasattr(model, "recipe") else FLOAT32
+    write_pair(folder, encoder, decoder, describe(model, len(embeddings), normalise, precision))
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

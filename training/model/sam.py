@@ -7,19 +7,23 @@ from training.model.prompt_encoder import PromptEncoder
 from training.model.tiny_vit import TinyViT
 from training.model.vit import ViT
 
-GRID = 64  # side of the image embedding
-
 
 class SAM(nn.Module):
     """Image encoder, prompt encoder and mask decoder under SAM's names, so that its checkpoints load strictly."""
 
-    def __init__(self, name: str, input_size: int, image_encoder: nn.Module):
+    def __init__(
+        self,
+        name: str,
+        image_encoder: nn.Module,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+    ):
         super().__init__()
         self.name = name
-        self.input_size = input_size
+        self.input_size = prompt_encoder.input_size
         self.image_encoder = image_encoder
-        self.prompt_encoder = PromptEncoder(input_size, GRID)
-        self.mask_decoder = MaskDecoder()
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images float32 (B, 3, S, S) in 0..1 -> one image embedding (B, 256, 64, 64)."""
@@ -42,10 +46,10 @@ class SAM(nn.Module):
 
 
 def lite_medsam() -> SAM:
-    """LiteMedSAM: TinyViT at 256 x 256."""
-    return SAM("litemedsam", 256, TinyViT())
+    """LiteMedSAM: TinyViT at 256 x 256, image embedding 64 x 64."""
+    return SAM("litemedsam", TinyViT(), PromptEncoder(input_size=256, grid=64), MaskDecoder())
 
 
 def medsam_vit_b() -> SAM:
-    """MedSAM: ViT-B at 1024 x 1024, the teacher of distillation."""
-    return SAM("medsam_vit_b", 1024, ViT())
+    """MedSAM: ViT-B at 1024 x 1024, image embedding 64 x 64; the teacher of distillation."""
+    return SAM("medsam_vit_b", ViT(), PromptEncoder(input_size=1024, grid=64), MaskDecoder())

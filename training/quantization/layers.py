@@ -1,0 +1,43 @@
+"""Quantized counterparts of the layers of a model. Each keeps the weights and, in the state dictionary, the names."""
+
+from brevitas import nn as qnn
+from torch import Tensor, nn
+
+from training.model.layers import MatMul
+from training.quantization.quantizers import WEIGHT, Activation
+from training.quantization.recipe import Recipe
+
+CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+COUNTERPARTS = {  # the Brevitas layer, and the arguments to build it from
+    nn.Linear: (qnn.QuantLinear, ("in_features", "out_features")),
+    nn.Conv2d: (qnn.QuantConv2d, CONVOLUTION),
+    nn.ConvTranspose2d: (qnn.QuantConvTranspose2d, (*CONVOLUTION, "output_padding")),
+}
+
+
+class QuantMatMul(nn.Module):
+    """A product of attention with both inputs quantized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = qnn.QuantIdentity(act_quant=Activation)
+        self.right = qnn.QuantIdentity(act_quant=Activation)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.left(a) @ self.right(b)
+
+
+def quantized(layer: nn.Module, recipe: Recipe) -> nn.Module | None:
+    """The quantized counterpart of a layer, sharing its parameters; None for a layer that the recipe leaves alone."""
+    if isinstance(layer, MatMul):
+        return QuantMatMul() if recipe.attention_products else None
+    if type(layer) not in COUNTERPARTS:
+        return None
+    kind, names = COUNTERPARTS[type(layer)]
+    arguments = {name: getattr(layer, name) for name in names}
+    return with_parameters_of(layer, kind(**arguments, input_quant=Activation, weight_quant=WEIGHT[recipe.weights]))
+
+
+def with_parameters_of(source: nn.Module, target: nn.Module) -> nn.Module:
+    target.weight, target.bias = source.weight, source.bias
+    return target.to(source.weight.device)

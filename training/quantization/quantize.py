@@ -1,0 +1,87 @@
+"""From a floating-point model to the same model with quantizers, and to scales that fit its activations."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+import torch
+from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
+from brevitas.graph.calibrate import calibration_mode
+from torch import Tensor, nn
+
+from training.quantization.layers import quantized
+from training.quantization.recipe import Recipe
+
+NEVER_RUN = ("mask_decoder.output_hypernetworks_mlps.[123].*",)  # the multimask outputs of LiteMedSAM
+
+
+class Batch(Protocol):
+    images: Tensor
+    boxes: Tensor
+    image_index: Tensor
+
+
+def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """Replace the layers that the recipe names by quantized ones, in place; returns the model.
+
+    Weights keep their values and names; layers that are quantized already keep their scales, so that the stages of
+    training can quantize one part after the other. Scales of activations are not set yet: `calibrate` does that, or
+    loading a checkpoint. Raises ValueError for a model whose batch norms are merged already.
+    """
+    if getattr(model, "batchnorm_merged", False):
+        raise ValueError("batch norms are merged into the weights already: quantize before merging")
+    for name, module in list(model.named_modules()):
+        if is_chosen(name, recipe) and (replacement := quantized(module, recipe)) is not None:
+            model.set_submodule(name, replacement.train(module.training))
+    model.recipe = recipe
+    return model
+
+
+def is_chosen(name: str, recipe: Recipe) -> bool:
+    part = name.partition(".")[0]
+    parts = {"image_encoder": recipe.image_encoder, "mask_decoder": recipe.mask_decoder}
+    return parts.get(part, False) and not any(fnmatchcase(name, p) for p in (*recipe.keep_float, *NEVER_RUN))
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
+    """Set the scales that are not set yet from the activations of a few batches (run-time statistics), in place.
+
+    The model runs in eval mode; a quantizer whose scale is not set lets its input pass. Scales set before, learned or
+    loaded, stay. Raises ValueError where a quantizer saw no data.
+    """
+    fresh = {name: scale for name, scale in activation_scales(model).items() if not is_set(scale)}
+    was_training = model.training
+    model.eval()
+    with ExitStack() as stack:
+        for name in fresh:
+            stack.enter_context(calibration_mode(model.get_submodule(proxy_of(name))))
+        for batch in batches:
+            model.decode(model.encode(batch.images), batch.boxes, batch.image_index)
+        idle = [name for name, scale in fresh.items() if scale.counter == 0]
+    model.train(was_training)
+    if idle:
+        raise ValueError(f"no data reached {len(idle)} quantizers in calibration, the first is {proxy_of(idle[0])}")
+
+
+def activation_scales(model: nn.Module) -> dict[str, ParameterFromRuntimeStatsScaling]:
+    """The learned scales of activations, by module name."""
+    modules = model.named_modules()
+    return {name: module for name, module in modules if isinstance(module, ParameterFromRuntimeStatsScaling)}
+
+
+def is_set(scale: ParameterFromRuntimeStatsScaling) -> bool:
+    return scale.counter > scale.collect_stats_steps
+
+
+def proxy_of(scale_name: str) -> str:
+    """Module name of the quantizer that a scale belongs to: `...fc1.input_quant`, `...query_key.left.act_quant`."""
+    return scale_name.partition(".fused_activation_quant_proxy")[0]
+
+
+def expect_scales(model: nn.Module) -> nn.Module:
+    """Give every scale that is not set a placeholder, so that a checkpoint's scales load strictly."""
+    for scale in activation_scales(model).values():
+        scale.init_scale()
+    return model

@@ -1,0 +1,29 @@
+"""The Brevitas quantizers of QMedSAM (section 3.3): q = clip(round(x / scale)), straight-through gradient."""
+
+from brevitas.inject.enum import RestrictValueType, ScalingImplType
+from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+from torch import Tensor
+
+from training.quantization.recipe import PER_CHANNEL, PER_TENSOR
+
+
+class Activation(Int8ActPerTensorFloat):
+    """-128..127, one scale, learned; starts at the 99.999th percentile of |x|, averaged over calibration batches, / 128.
+
+    The parameter is the scale's logarithm: a step changes a scale in proportion, so that scales of 0.001 and of 1 learn
+    at one learning rate and none can turn negative.
+    """
+
+    restrict_scaling_type = RestrictValueType.LOG_FP
+
+
+WEIGHT = {PER_CHANNEL: Int8WeightPerChannelFloat, PER_TENSOR: Int8WeightPerTensorFloat}
+"""-127..127, scale max |w| / 127 of the weights as they are at every step."""
+
+
+def weight_of_fixed_scale(scale: Tensor) -> type[Int8WeightPerChannelFloat]:
+    """Weight quantizer with given scales per output channel, in the shape that broadcasts to the weights."""
+    largest_integer = 127
+    return Int8WeightPerChannelFloat.let(
+        scaling_impl_type=ScalingImplType.PARAMETER, scaling_init=scale * largest_integer
+    )

@@ -1,0 +1,53 @@
+"""What is quantized: the one place that says so.
+
+A recipe is written into a training configuration as a plain mapping, for instance
+
+    quantization:
+      mask_decoder: false            # stage 1: the image encoder alone
+      weights: per_tensor
+      attention_products: true
+      keep_float:                    # the first convolution and the neck stay floating point
+        - image_encoder.patch_embed.seq.0.*
+        - image_encoder.neck.*
+
+and travels in the checkpoint, so that a quantized model can be built again from the checkpoint alone.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+PER_TENSOR, PER_CHANNEL = "per_tensor", "per_channel"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Always 8 bits and symmetric; activations per tensor, signed, with a learned scale. Always floating point: biases,
+    normalisation, activation functions and the prompt encoder (QMedSAM, section 3.3).
+
+    image_encoder, mask_decoder: quantize the linear layers and convolutions of this part, their inputs and weights.
+    weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
+    attention_products: quantize both inputs of query x key and of attention x value.
+    keep_float: shell patterns of module names that stay floating point, e.g. first and last layers.
+    """
+
+    image_encoder: bool = True
+    mask_decoder: bool = True
+    weights: str = PER_CHANNEL
+    attention_products: bool = True
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.weights not in (PER_TENSOR, PER_CHANNEL):
+            raise ValueError(f"quantization.weights is {self.weights!r}: choose {PER_TENSOR} or {PER_CHANNEL}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        """The recipe in a configuration or a checkpoint. Raises ValueError for a key or a value that is none of it."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"quantization has no option {', '.join(sorted(unknown))}")
+        return cls(**{**values, "keep_float": tuple(values.get("keep_float", ()))})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and checkpoints."""
+        return {**asdict(self), "keep_float": list(self.keep_float)}
