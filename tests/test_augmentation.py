@@ -1,7 +1,9 @@
 """Augmentations: what each does, that it can be switched off, and that without any a sample is the runtime's input."""
 
 from dataclasses import fields
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.preprocess import AFTER_PADDING, BEFORE_PADDING, Geometry, encoder_input
-from training.data import augmentation
+from training.data import augmentation, gallery
 from training.data.augmentation import AugmentationConfig, Range, change_intensities, draw_geometry, draw_intensities
 from training.data.batch import Batch, draw_batch, normalise, render
 from training.data.boxes import BoxConfig, draw_box_errors, tight_boxes, with_errors
@@ -410,3 +412,20 @@ def test_objects_that_are_mostly_out_of_view_are_not_asked_for() -> None:
     counts = torch.bincount(batch.image_index, minlength=20)
     assert counts.min() == 1
     assert counts.max() == 2
+
+
+# Documentation
+
+
+def test_the_gallery_shows_every_augmentation(tmp_path: Path) -> None:
+    assert gallery.main(["--out", str(tmp_path / "docs" / "gallery.png")]) == 0
+    picture = cv2.imread(str(tmp_path / "docs" / "gallery.png"))
+    size = gallery.TITLE + gallery.TILE
+    still = picture[gallery.TITLE : size, : gallery.TILE]
+    shown = [title.split()[0] for title, _, _ in gallery.tiles()]
+    assert set(shown) >= {field.name for field in fields(NONE)} - {"smallest_context", "largest_zoom"}
+    for number, name in enumerate(shown[1:], start=1):
+        row, column = divmod(number, gallery.COLUMNS)
+        top, left = row * size + gallery.TITLE, column * gallery.TILE
+        tile = picture[top : top + gallery.TILE, left : left + gallery.TILE]
+        assert (tile != still).any(), name
