@@ -424,8 +424,11 @@ def test_the_gallery_shows_every_augmentation(tmp_path: Path) -> None:
     still = picture[gallery.TITLE : size, : gallery.TILE]
     shown = [title.split()[0] for title, _, _ in gallery.tiles()]
     assert set(shown) >= {field.name for field in fields(NONE)} - {"smallest_context", "largest_zoom"}
-    for number, name in enumerate(shown[1:], start=1):
+    changed = set()
+    for number, name in enumerate(shown):
         row, column = divmod(number, gallery.COLUMNS)
         top, left = row * size + gallery.TITLE, column * gallery.TILE
-        tile = picture[top : top + gallery.TILE, left : left + gallery.TILE]
-        assert (tile != still).any(), name
+        if (picture[top : top + gallery.TILE, left : left + gallery.TILE] != still).any():
+            changed.add(name)
+    # One end of a range may show nothing: normalisation undoes a wider window on an image without padding.
+    assert changed == set(shown) - {"unchanged"}

@@ -1,6 +1,7 @@
 """Make the training tree `<root>/<Modality>/<Dataset>/<id>.npz` from what people have, and describe such a tree."""
 
 import argparse
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -175,7 +176,10 @@ def in_parallel(function: Callable, items: Iterable, workers: int, title: str) -
     Raises:
         SystemExit: a process was killed (out of memory, most often).
     """
-    with ProcessPoolExecutor(workers) as pool:
+    # A fresh server process forks the workers: forking this one would copy locks that its threads may hold.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.prepare"])
+    with ProcessPoolExecutor(workers, context) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:
             for future in tqdm(as_completed(futures), title, total=len(futures), unit="case", disable=not futures):

@@ -98,17 +98,12 @@ def draw(cases: list[CaseStatistics], file: IO[bytes], picture_format: str) -> N
 
     samples.barh(modalities, [sum(case.labelled_slices for case in group) for group in grouped.values()])
     samples.set(title="Samples: slices with labels", xscale="log")
+    grey_values = np.linspace(0, 255, INTENSITY_BINS)
     colours = plt.colormaps["tab20"](np.arange(len(modalities)) % 20)
     for (name, group), colour in zip(grouped.items(), colours, strict=True):
-        sizes.scatter(
-            [case.width for case in group], [case.height for case in group], s=8, alpha=0.5, label=name, color=colour
-        )
-        intensities.plot(
-            np.linspace(0, 255, INTENSITY_BINS),
-            np.mean([case.histogram for case in group], axis=0),
-            label=name,
-            color=colour,
-        )
+        style = {"label": name, "color": colour}
+        sizes.scatter([case.width for case in group], [case.height for case in group], s=8, alpha=0.5, **style)
+        intensities.plot(grey_values, np.mean([case.histogram for case in group], axis=0), **style)
     sizes.set(title="Sizes", xlabel="width / px", ylabel="height / px")
     intensities.set(title="Intensities: share of voxels", xlabel="grey value", yscale="log")
     sizes.legend(fontsize="small")
