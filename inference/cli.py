@@ -1,10 +1,12 @@
 """The command line: `python -m inference`."""
 
 import argparse
+import io
 import logging
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
 
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 log = logging.getLogger("qmedsam")
+
+
+class Shard(NamedTuple):
+    """The `part`-th (from 1) of `parts` of a folder."""
+
+    part: int
+    parts: int
+
 
 DESCRIPTION = """\
 Segment medical images with boxes as prompts, on the CPU.
@@ -61,11 +71,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, default=0, metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="compiled models (default: beside the weights, or ~/.cache/qmedsam)")  # fmt: skip
+    parser.add_argument("--skip-existing", action="store_true",
+                        help="leave out cases whose result is there: finish a stopped run")  # fmt: skip
+    parser.add_argument("--shard", type=shard, default=Shard(1, 1), metavar="I/N",
+                        help="do the I-th of N disjoint parts of the folder, I from 1")  # fmt: skip
     parser.add_argument("--overlay", type=Path, metavar="DIR",
                         help="folder for one PNG per case that shows image, boxes and masks")  # fmt: skip
     parsed = parser.parse_args(arguments)
     if parsed.image and not parsed.boxes:
         parser.error("--image needs at least one --box X0,Y0,X1,Y1")
+    if parsed.image and (parsed.skip_existing or parsed.shard.parts > 1):
+        parser.error("--skip-existing and --shard go with --input, a folder of cases")
     if parsed.boxes and not parsed.image:
         parser.error("--box goes with --image; cases in a folder hold their own boxes")
     return parsed
@@ -82,6 +98,16 @@ def box(text: str) -> list[float]:
     return numbers
 
 
+def shard(text: str) -> Shard:
+    """`i/n` with i from 1 to n."""
+    parts = text.split("/")
+    if len(parts) == 2 and all(part.isdecimal() for part in parts):
+        chosen = Shard(*map(int, parts))
+        if 1 <= chosen.part <= chosen.parts:
+            return chosen
+    raise argparse.ArgumentTypeError(f"'{text}' is not i/n with i from 1 to n")
+
+
 def positive(text: str) -> int:
     """A whole number from 1 up."""
     if not text.isdecimal() or int(text) < 1:
@@ -93,17 +119,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (see `EPILOG`)."""
     parsed = parse(arguments)
     _log_to_streams()
+    # As `kill` and `docker stop` ask: end at once, but take temporary files away. (PID 1 would ignore the signal.)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
     from inference.model import Model
     from inference.options import Options
-    from inference.run import run_folder
+    from inference.run import case_paths, run_cases
 
     options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
     try:
         model = Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)
         if parsed.image:
             return _run_picture(parsed, model, options)
-        return run_folder(parsed.input, parsed.output, model, options, parsed.overlay)
+        paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
+        if parsed.skip_existing:
+            paths = [path for path in paths if not (parsed.output / path.name).exists()]
+        return run_cases(paths, parsed.output, model, options, parsed.overlay)
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
@@ -137,6 +168,9 @@ def _run_picture(parsed: argparse.Namespace, model: "Model", options: "Options")
 
 def _log_to_streams() -> None:
     """Results to standard output; warnings and errors, named as such, to standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     results = logging.StreamHandler(sys.stdout)
     results.addFilter(lambda record: record.levelno < logging.WARNING)
     problems = logging.StreamHandler(sys.stderr)

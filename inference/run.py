@@ -1,8 +1,9 @@
-"""The run over a folder: every case on its own, a bad one never stops the others."""
+"""The run over many cases: every case on its own, a bad one never stops the others."""
 
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from inference.case import Case, read_case
@@ -18,11 +19,13 @@ from inference.segment import plan_of, segment
 log = logging.getLogger("qmedsam")
 
 
-def run_folder(inputs: Path, outputs: Path, model: Model, options: Options, overlays: Path | None = None) -> int:
-    """Segment every `*.npz` of a folder into a file of the same name.
+def run_cases(
+    paths: Sequence[Path], outputs: Path, model: Model, options: Options, overlays: Path | None = None
+) -> int:
+    """Segment cases, each into a file of the same name.
 
     Args:
-        inputs: folder of cases.
+        paths: the `*.npz` files.
         outputs: folder of results, made if it is absent.
         overlays: folder for one PNG per case, or None.
 
@@ -30,13 +33,12 @@ def run_folder(inputs: Path, outputs: Path, model: Model, options: Options, over
         Exit status: `EXIT_OK`, or `EXIT_CASE_FAILED` if at least one case failed.
 
     Raises:
-        SetupError: the input folder cannot be read, an output folder cannot be made, or the model cannot be loaded.
+        SetupError: an output folder cannot be made or written to, or the model cannot be loaded.
     """
-    paths = case_paths(inputs)
     for folder in filter(None, (outputs, overlays)):
         make_folder(folder)
     if not paths:
-        log.warning("%s: no *.npz files in it, nothing to do", inputs)
+        log.warning("no *.npz files to do")
     progress = Progress(len(paths))
     failed = []
     for path in paths:

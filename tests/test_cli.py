@@ -1,6 +1,7 @@
 """`python -m inference` and predict.sh as a user runs them: whole processes on folders of good and bad cases."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,45 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path, run):
     assert not segs[2].any()  # no box on this slice
 
 
+def test_shards_are_disjoint_and_complete_and_existing_results_are_skipped(tmp_path, run):
+    inputs, outputs = tmp_path / "in", tmp_path / "out"
+    for number in range(5):
+        write_case(inputs, f"2DBox_CT_{number}.npz", imgs=IMAGE, boxes=BOX)
+    first = run("-i", inputs, "-o", outputs, "--shard", "1/2").stdout.splitlines()
+    second = run("-i", inputs, "-o", outputs, "--shard", "2/2").stdout.splitlines()
+    assert [line.split(":")[0] for line in first] == ["2DBox_CT_0.npz", "2DBox_CT_2.npz", "2DBox_CT_4.npz"]
+    assert [line.split(":")[0] for line in second] == ["2DBox_CT_1.npz", "2DBox_CT_3.npz"]
+
+    (outputs / "2DBox_CT_3.npz").unlink()
+    rest = run("-i", inputs, "-o", outputs, "--skip-existing").stdout.splitlines()
+    assert [line.split(":")[0] for line in rest] == ["2DBox_CT_3.npz"]
+
+
+def test_sigterm_ends_the_run_and_takes_its_temporary_file_away(tmp_path, untrained):
+    inputs, outputs = tmp_path / "in", tmp_path / "out"
+    for number in range(200):
+        write_case(inputs, f"2DBox_CT_{number:03}.npz", imgs=IMAGE, boxes=BOX)
+    command = [sys.executable, "-m", "inference", "-i", inputs, "-o", outputs, "--weights", untrained("light")[1]]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 128 + signal.SIGTERM
+    results = list(outputs.iterdir())
+    assert 0 < len(results) < 200
+    for path in results:
+        assert np.load(path)["segs"].shape == IMAGE.shape
+
+
+def test_file_name_that_is_not_text(tmp_path, run):
+    (tmp_path / "in").mkdir()
+    with open(os.fsencode(tmp_path / "in") + b"/2DBox_\xff.npz", "wb") as file:
+        np.savez_compressed(file, imgs=IMAGE, boxes=BOX)
+    result = run("-i", tmp_path / "in", "-o", tmp_path / "out")
+    assert result.returncode == EXIT_OK
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
 def test_no_boxes_give_an_empty_mask(tmp_path, run):
     write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=np.empty((0, 4)))
     write_case(tmp_path / "in", "3DBox_CT_2.npz", imgs=np.stack([IMAGE] * 3), boxes=np.empty((0, 6)))
@@ -116,6 +156,9 @@ def test_broken_picture(tmp_path, run):
         (["-i", "in", "-o", "out", "--box", "1,2,3,4"], "--box goes with --image"),
         (["--image", "a.png", "-o", "b.png", "--box", "1,2,3"], "'1,2,3' is not x0,y0,x1,y1"),
         (["-i", "in", "-o", "out", "--box-batch", "0"], "'0' is not a whole number from 1 up"),
+        (["-i", "in", "-o", "out", "--shard", "3/2"], "'3/2' is not i/n with i from 1 to n"),
+        (["-i", "in", "-o", "out", "--shard", "a/b"], "'a/b' is not i/n"),
+        (["--image", "a.png", "--box", "1,2,3,4", "-o", "b.png", "--skip-existing"], "go with --input"),
         (["-i", "in", "-o", "out", "--strategy", "guess"], "invalid choice"),
     ],
 )
