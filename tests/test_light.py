@@ -49,7 +49,7 @@ def test_half_precision_weights_fit_in_15_megabytes(model):
 def test_shapes_and_range(model, images):
     embeddings = model.encode(images)
     assert [tuple(e.shape) for e in embeddings] == [
-        (2, 192, 16, 16),
+        (2, 128, 16, 16),
         (2, 96, 32, 32),
         (2, 48, 64, 64),
         (2, 16, 128, 128),

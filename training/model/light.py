@@ -13,7 +13,7 @@ class LightModel(nn.Module):
     input_size = 256
 
     def __init__(
-        self, embedding_widths: tuple[int, int, int, int] = (192, 96, 48, 16), depths: tuple[int, int, int] = (2, 2, 1)
+        self, embedding_widths: tuple[int, int, int, int] = (128, 96, 48, 16), depths: tuple[int, int, int] = (0, 0, 2)
     ) -> None:
         super().__init__()
         strides = (16, 8, 4, 2)
@@ -22,7 +22,7 @@ class LightModel(nn.Module):
         self.mask_decoder = LightMaskDecoder(embedding_widths, strides, depths)
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """images float32 (B, 3, 256, 256) in 0..1 -> (B, 192, 16, 16), (B, 96, 32, 32), (B, 48, 64, 64),
+        """images float32 (B, 3, 256, 256) in 0..1 -> (B, 128, 16, 16), (B, 96, 32, 32), (B, 48, 64, 64),
         (B, 16, 128, 128)."""
         return self.image_encoder(images)
 

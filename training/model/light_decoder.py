@@ -113,7 +113,8 @@ class LightMaskDecoder(nn.Module):
     Args:
         widths: channels of the levels, coarse to fine; equal to the embeddings' channels.
         strides: input pixels per pixel of the levels.
-        depths: blocks of all levels but the finest.
+        depths: blocks of all levels but the finest. Those at stride 4 are worth most: the coarse levels have only their
+            scales and shifts, and leave it to the image encoder to see far.
         pooled_levels: levels whose embeddings are pooled for the scales and shifts.
     """
 
@@ -121,7 +122,7 @@ class LightMaskDecoder(nn.Module):
         self,
         widths: tuple[int, int, int, int],
         strides: tuple[int, int, int, int],
-        depths: tuple[int, int, int] = (2, 2, 1),
+        depths: tuple[int, int, int] = (0, 0, 2),
         pooled_levels: tuple[int, ...] = (1, 2),
         expansion: int = 2,
         hidden: int = 128,

@@ -8,10 +8,17 @@ from torch.nn import functional as F
 STEM_WIDTH = 32
 
 
-def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution and the BatchNorm that folds into it before export; 'same' padding for odd kernels."""
+def conv_bn(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1, gain: float = 1.0
+) -> nn.Sequential:
+    """Convolution and the BatchNorm that folds into it before export; 'same' padding for odd kernels.
+
+    A gain of 0 at the end of a residual branch makes the block start as the identity, which trains faster.
+    """
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
+    bn = nn.BatchNorm2d(out_channels)
+    nn.init.constant_(bn.weight, gain)
+    return nn.Sequential(OrderedDict(conv=conv, bn=bn))
 
 
 class ResidualConvBlock(nn.Module):
@@ -21,7 +28,7 @@ class ResidualConvBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1 = conv_bn(width, width, 3)
-        self.conv2 = conv_bn(width, width, 3)
+        self.conv2 = conv_bn(width, width, 3, gain=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
@@ -34,7 +41,7 @@ class DepthwiseBlock(nn.Module):
         super().__init__()
         self.depthwise = conv_bn(width, width, 3, groups=width)
         self.expand = conv_bn(width, width * expansion, 1)
-        self.project = conv_bn(width * expansion, width, 1)
+        self.project = conv_bn(width * expansion, width, 1, gain=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.project(F.relu(self.expand(self.depthwise(x))))
@@ -43,8 +50,9 @@ class DepthwiseBlock(nn.Module):
 class LightImageEncoder(nn.Module):
     """Image -> one embedding per decoder level.
 
-    The embeddings are what the decoder's levels add to their input: every projection that depends on the image alone
-    is done here, once, however many boxes follow.
+    Top-down sums carry context to the fine levels, where dense blocks merge it with what is seen there. The embeddings
+    are what the decoder's levels add to their input: every projection that depends on the image alone is done here,
+    once, however many boxes follow.
 
     Args:
         widths: channels at strides 4, 8, 16, 32.
@@ -57,7 +65,7 @@ class LightImageEncoder(nn.Module):
         self,
         widths: tuple[int, int, int, int] = (48, 96, 192, 384),
         depths: tuple[int, int, int, int] = (1, 2, 8, 2),
-        embedding_widths: tuple[int, int, int, int] = (16, 48, 96, 192),
+        embedding_widths: tuple[int, int, int, int] = (16, 48, 96, 128),
         expansion: int = 3,
     ) -> None:
         super().__init__()
@@ -73,6 +81,9 @@ class LightImageEncoder(nn.Module):
         )
         self.laterals = nn.ModuleList(conv_bn(a, b, 1) for a, b in zip(inputs, outputs, strict=True))
         self.ups = nn.ModuleList(conv_bn(b, a, 1) for a, b in zip(outputs, (*outputs[1:], widths[-1]), strict=True))
+        self.fusions = nn.ModuleList(
+            ResidualConvBlock(width) if level in (1, 2) else nn.Identity() for level, width in enumerate(outputs)
+        )
         self.embeddings = nn.ModuleList(conv_bn(width, width, 3) for width in outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -94,6 +105,6 @@ class LightImageEncoder(nn.Module):
         x = features.pop()
         for level in (3, 2, 1, 0):
             coarse = F.interpolate(self.ups[level](x), scale_factor=2, mode="nearest")
-            x = F.relu(self.laterals[level](features[level]) + coarse)
+            x = self.fusions[level](F.relu(self.laterals[level](features[level]) + coarse))
             embeddings.append(self.embeddings[level](x))
         return tuple(embeddings)
