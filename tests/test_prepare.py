@@ -339,6 +339,22 @@ def test_an_object_array_never_runs_code(tmp_path: Path, capsys: pytest.CaptureF
     assert "never loaded" in capsys.readouterr().err
 
 
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(np.zeros((30, 40), np.uint8), np.zeros((30, 40), np.uint8))
+    original, written = np.lib.format.write_array, []
+
+    def second_write_fails(*arguments: object, **options: object) -> None:
+        if written:
+            raise OSError("no space left on device")
+        written.append(True)
+        original(*arguments, **options)
+
+    monkeypatch.setattr(np.lib.format, "write_array", second_write_fails)
+    with pytest.raises(OSError, match="no space"):
+        write_case(tmp_path / "CT/a/0.npz", case)
+    assert list((tmp_path / "CT/a").iterdir()) == []
+
+
 # Statistics
 
 
