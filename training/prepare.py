@@ -46,6 +46,16 @@ percentile of their non-zero voxels; 8-bit images stay as they are. Finished out
 are skipped, so a stopped run is continued by starting it again.
 """
 
+EXAMPLES = """\
+examples:
+  python -m training.prepare images --in ../shared/data/train --out datasets/train
+  python -m training.prepare images --in scans --image-suffix _img.png --label-suffix _mask.png \\
+      --modality OCT --dataset fluid --out datasets/train
+  python -m training.prepare nifti --images ct/imagesTr --image-suffix _0000 --labels ct/labelsTr \\
+      --modality CT --dataset liver --out datasets/train
+  python -m training.prepare --stats datasets/train --plot statistics.png --csv statistics.csv
+"""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -257,6 +267,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.prepare",
         description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
