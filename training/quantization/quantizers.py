@@ -8,10 +8,11 @@ from training.quantization.recipe import PER_CHANNEL, PER_TENSOR
 
 
 class Activation(Int8ActPerTensorFloat):
-    """-128..127, one scale, learned; starts at the 99.999th percentile of |x|, averaged over calibration batches, / 128.
+    """-128..127, one scale, learned.
 
-    The parameter is the scale's logarithm: a step changes a scale in proportion, so that scales of 0.001 and of 1 learn
-    at one learning rate and none can turn negative.
+    It starts at 1/128 of the 99.999th percentile of |x|, averaged over the calibration batches. The parameter is the
+    scale's logarithm: a step changes a scale in proportion, so that scales of 0.001 and of 1 learn at one learning rate
+    and none can turn negative.
     """
 
     restrict_scaling_type = RestrictValueType.LOG_FP

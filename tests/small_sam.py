@@ -1,0 +1,18 @@
+"""A LiteMedSAM of the same kinds of layers in few and narrow ones, quick enough to export in a test."""
+
+from training.model.mask_decoder import MaskDecoder
+from training.model.prompt_encoder import PromptEncoder
+from training.model.sam import SAM
+from training.model.tiny_vit import TinyViT
+from training.model.untrained import fill_randomly
+
+SIZE, GRID, WIDTH = 64, 16, 64
+
+
+def small_sam() -> SAM:
+    """Input 64 x 64, logits 64 x 64, embedding (64, 16, 16); random weights; in eval mode."""
+    encoder = TinyViT(widths=(16, 32, 32, 64), depths=(1, 1, 1, 1), heads=(1, 1, 1, 2), embedding=WIDTH)
+    decoder = MaskDecoder(width=WIDTH, depth=1, heads=4, mlp_width=128)
+    model = SAM("small", encoder, PromptEncoder(SIZE, GRID, WIDTH), decoder)
+    fill_randomly(model, seed=3)
+    return model.eval()
