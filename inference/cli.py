@@ -3,6 +3,7 @@
 import argparse
 import io
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -77,6 +78,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="do the I-th of N disjoint parts of the folder, I from 1")  # fmt: skip
     parser.add_argument("--overlay", type=Path, metavar="DIR",
                         help="folder for one PNG per case that shows image, boxes and masks")  # fmt: skip
+    parser.add_argument("--verbose", action="store_true",
+                        help="also say what was loaded or compiled, and the peak memory")  # fmt: skip
     parsed = parser.parse_args(arguments)
     if parsed.image and not parsed.boxes:
         parser.error("--image needs at least one --box X0,Y0,X1,Y1")
@@ -118,7 +121,7 @@ def positive(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (see `EPILOG`)."""
     parsed = parse(arguments)
-    _log_to_streams()
+    _log_to_streams(verbose=parsed.verbose)
     # As `kill` and `docker stop` ask: end at once, but take temporary files away. (PID 1 would ignore the signal.)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
@@ -129,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
     try:
         model = Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)
+        log.debug("%s (%s), arithmetic %s", model.metadata.model, model.metadata.precision, model.precision)
         if parsed.image:
             return _run_picture(parsed, model, options)
         paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
@@ -138,6 +142,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
+    finally:
+        log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def _run_picture(parsed: argparse.Namespace, model: "Model", options: "Options") -> int:
@@ -166,7 +172,7 @@ def _run_picture(parsed: argparse.Namespace, model: "Model", options: "Options")
     return EXIT_OK
 
 
-def _log_to_streams() -> None:
+def _log_to_streams(verbose: bool) -> None:
     """Results to standard output; warnings and errors, named as such, to standard error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -177,4 +183,4 @@ def _log_to_streams() -> None:
     problems.setLevel(logging.WARNING)
     problems.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     log.handlers[:] = [results, problems]
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)

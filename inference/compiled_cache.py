@@ -5,8 +5,10 @@ with the bf16 hint runs several times slower. Here the file name holds everythin
 so a cache from another CPU, precision, OpenVINO version or pair of weights is simply not found.
 """
 
+import logging
 import os
 import struct
+import time
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +19,8 @@ import numpy as np
 from inference.arrays import Array
 from inference.npz import write_atomically
 from inference.openvino_runtime import CompiledModel, Core, Tensor, get_version
+
+log = logging.getLogger("qmedsam")
 
 CPUINFO = Path("/proc/cpuinfo")
 MAGIC = b"qmedsam1"
@@ -39,6 +43,7 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
     Raises:
         RuntimeError: OpenVINO cannot read or compile the file. An unusable cache is no error: it is not used.
     """
+    start = time.perf_counter()
     name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
     for folder in folders:
         blob = _read(folder / name)
@@ -48,9 +53,11 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
             compiled = core.import_model(Tensor(blob, shared_memory=True), "CPU", config)
         except RuntimeError:
             continue
+        log.debug("%s: loaded from %s in %.2f s", onnx.name, folder, time.perf_counter() - start)
         compiled.blob = blob  # its constants stay where they are in this memory, which must live as long
         return compiled
     compiled = core.compile_model(onnx, "CPU", config)
+    log.debug("%s: not in a cache, compiled in %.2f s", onnx.name, time.perf_counter() - start)
     _keep(compiled, name, folders)
     return compiled
 

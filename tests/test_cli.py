@@ -123,6 +123,15 @@ def test_more_than_255_boxes_are_uint16(tmp_path, run):
     assert np.load(tmp_path / "out" / "2DBox_CT_1.npz")["segs"].dtype == np.uint16
 
 
+def test_verbose_says_what_was_loaded_and_how_much_memory_it_took(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    for how in ("not in a cache, compiled in", f"loaded from {tmp_path}/cache in"):
+        result = run("-i", tmp_path / "in", "-o", tmp_path / "out", "--verbose", "--cache", tmp_path / "cache")
+        assert f"encoder.onnx: {how}" in result.stdout
+        assert f"decoder.onnx: {how}" in result.stdout
+        assert "peak memory" in result.stdout
+
+
 def test_overlay(tmp_path, run):
     write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
     run("-i", tmp_path / "in", "-o", tmp_path / "out", "--overlay", tmp_path / "pictures")
