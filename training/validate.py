@@ -20,7 +20,7 @@ from inference.model import Model
 from inference.npz import read_arrays
 from inference.options import Options
 from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
-from inference.segment import segment
+from inference.segment import plan_of, segment
 from training.checkpoint import CheckpointError, load_model
 from training.metrics import case_scores, dice
 
@@ -36,13 +36,14 @@ class ValidationConfig:
     """Which cases are scored after an epoch.
 
     root: folder with `imgs` and `gts`; None switches validation off. every_epochs: how often; limit: at most this many
-    cases of each modality (None: all). volumes: 3D cases too. Options of the runtime: `box_batch`.
+    cases of each modality (None: all). volumes: 3D cases too. Options of the runtime: `zoom`, `box_batch`.
     """
 
     root: str | None = None
     every_epochs: int = 1
     limit: int | None = None
     volumes: bool = False
+    zoom: bool = False
     box_batch: int = 16
 
 
@@ -110,7 +111,7 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
     Raises:
         ValueError: no cases, or one that cannot be read; the message names it.
     """
-    options = Options(box_batch=config.box_batch)
+    options = Options(zoom=config.zoom, box_batch=config.box_batch)
     rows = []
     for path in tqdm(validation_cases(config), desc="validate", disable=None, leave=False):
         gts_path = path.parent.parent / "gts" / path.name
@@ -121,7 +122,7 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
             raise ValueError(f"{path}: {error}") from error
         if "gts" not in truth:
             raise ValueError(f"{gts_path}: holds no array 'gts'")
-        segs = segment(case, runner, options)
+        segs = segment(case, plan_of(case, runner, options), runner, options)
         spacing = tuple(truth["spacing"]) if "spacing" in truth else None
         scores = case_scores(truth["gts"], segs, spacing) if nsd else (mean_dice(truth["gts"], segs), None)
         kind, modality = path.name.split("_")[:2]
@@ -157,6 +158,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", default="../shared/data/val", help="folder with imgs and gts")
     parser.add_argument("--normalise", default=AFTER_PADDING, choices=(AFTER_PADDING, BEFORE_PADDING))
     parser.add_argument("--volumes", action="store_true", help="score 3D cases too")
+    parser.add_argument("--zoom", action="store_true", help="the runtime's zoom windows for small objects")
     parser.add_argument("--nsd", action="store_true", help="NSD beside DSC")
     parser.add_argument("--limit", type=int, default=None, help="cases per modality")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
@@ -167,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     torch.set_num_threads(args.threads)
     try:
-        config = ValidationConfig(root=args.root, limit=args.limit, volumes=args.volumes)
+        config = ValidationConfig(root=args.root, limit=args.limit, volumes=args.volumes, zoom=args.zoom)
         scores = score_cases(open_runner(args.weights, args.model, args.normalise), config, args.nsd)
     except (CheckpointError, SetupError, ValueError) as error:
         print(error, file=sys.stderr)
