@@ -17,6 +17,7 @@ def fill_randomly(model: nn.Module, seed: int) -> None:
         if value.is_floating_point():
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
             value.copy_(torch.from_numpy(random_values(name, value, rng).astype(np.float32)))
+    model.train(model.training)  # in eval mode, TinyViT looks up its attention biases again
 
 
 def random_values(name: str, like: Tensor, rng: np.random.Generator) -> np.ndarray:
