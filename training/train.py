@@ -139,6 +139,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
         if run.plateau is not None:
             run.plateau.step(mean_loss)
         if rank == 0:
+            run.save()  # whatever happens in validation
             is_due = config.validation.root and ((epoch + 1) % config.validation.every_epochs == 0 or done >= 1)
             scores = by_modality(validate(run.kept, config.validation, config.data.normalise)) if is_due else {}
             run.finish_epoch(scores)
