@@ -3,7 +3,10 @@ PYTHON ?= python3.11
 RUNTIME := .venv/runtime
 TRAINING := .venv/training
 
-.PHONY: help demo test lint clean
+# Images and label maps: <Modality>/<dataset>/<id>.jpg and .png
+DATA ?= ../shared/data/train
+
+.PHONY: help demo test lint train-smoke clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -16,13 +19,17 @@ demo: $(RUNTIME)/installed  ## set up the runtime, make phantoms, segment them, 
 test: $(TRAINING)/installed  ## set up the training side, run all tests
 	$(TRAINING)/bin/python -m pytest --cov=inference --cov=training
 
+train-smoke: $(TRAINING)/installed  ## all stages of training on 16 real images, on a CPU in minutes; DATA=FOLDER of images and labels
+	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train
+	$(TRAINING)/bin/python -m training.smoke --root datasets/train --out runs/smoke
+
 lint: $(TRAINING)/installed  ## lint, format check, types of inference/
 	$(TRAINING)/bin/ruff check .
 	$(TRAINING)/bin/ruff format --check .
 	$(TRAINING)/bin/mypy
 
 clean:  ## remove environments and everything made by the commands above
-	rm -rf .venv demo runs
+	rm -rf .venv demo runs datasets
 
 $(RUNTIME)/installed: requirements.txt
 	$(PYTHON) -m venv $(RUNTIME)
