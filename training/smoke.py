@@ -25,6 +25,7 @@ table; the exit status is 1 where a figure is missed.
 """
 IMAGES = 16
 LEAST_SHARE = 0.01  # of the image that an object covers; smaller ones are a matter of resolution, not of training
+LEAST_FILL = 0.4  # of its box that an object covers: vessels and rings take longer than minutes to learn
 LEAST_FLOAT_DSC = 0.9
 LARGEST_LOSS = 0.02
 CONFIGS = Path(__file__).parent / "configs"
@@ -32,7 +33,8 @@ STAGES = ("smoke_stage0", "smoke_stage1", "smoke_stage2", "smoke_stage3")
 
 
 def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
-    """(`Modality/Dataset`, case) of `count` images, by turns from all modalities; only their large objects are kept.
+    """(`Modality/Dataset`, case) of `count` images, by turns from all modalities; only their large, solid objects are
+    kept.
 
     Raises:
         ValueError: the root holds too few.
@@ -52,21 +54,22 @@ def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
 
 
 def next_case(root: Path, queue: list[Path]) -> tuple[str, Case] | None:
-    """Take files off the queue up to the first image with a large object."""
+    """Take files off the queue up to the first image with a large, solid object."""
     while queue:
         path = queue.pop(0)
         dataset = path.parent.relative_to(root).as_posix()
         case = read_case(path)
-        if not case.is_volume and (kept := with_large_objects(case, dataset)).gts.any():
+        if not case.is_volume and (kept := with_solid_objects(case, dataset)).gts.any():
             return dataset, kept
     return None
 
 
-def with_large_objects(case: Case, dataset: str) -> Case:
+def with_solid_objects(case: Case, dataset: str) -> Case:
     targets = find_targets(case.gts, dataset, TargetConfig(unions={}))
-    large = np.flatnonzero(targets.areas >= LEAST_SHARE * case.gts.size)
+    box_areas = np.prod(targets.boxes[:, 2:] - targets.boxes[:, :2], axis=1)
+    solid = (targets.areas >= LEAST_SHARE * case.gts.size) & (targets.areas >= LEAST_FILL * box_areas)
     gts = np.zeros_like(case.gts)
-    for label, target in enumerate(large, start=1):
+    for label, target in enumerate(np.flatnonzero(solid), start=1):
         gts[targets.objects == targets.members[target][0]] = label
     return Case(case.imgs, gts)
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from statistics import mean
 
 import torch
 import torch.distributed as dist
@@ -86,8 +87,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
         epoch = state.step // loader.steps_per_epoch
         last_step = (epoch + 1) * loader.steps_per_epoch
         set_training(model, config.stage)
-        epoch_losses = []
-        waited, began, tick = loader.wait_seconds, time.monotonic(), time.monotonic()
+        samples, waited, began, tick = state.samples, loader.wait_seconds, time.monotonic(), time.monotonic()
         bar = tqdm(desc=f"epoch {epoch}", total=last_step, initial=state.step, disable=None if rank == 0 else True)
         for batch in loader.batches(state.step, last_step):
             if run.plateau is None:
@@ -107,25 +107,25 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
             state.samples += len(batch.images) * world_size
             state.seconds += now - tick
             tick = now
-            epoch_losses.append(loss.item())
+            state.epoch_losses.append(loss.item())
+            before, done = done, finished_part(config, run, loader.steps_per_epoch)
             bar.update()
-            if state.step % config.log_steps == 0:
+            if state.step % config.log_steps == 0 or state.step == last_step or done >= 1:
                 loader_share = (loader.wait_seconds - waited) / (now - began)
                 row = {
                     "step": state.step,
                     "samples": state.samples,
                     "minutes": round(state.seconds / 60, 3),
                     "lr": optimizer.param_groups[0]["lr"],
-                    "loss": sum(epoch_losses[-config.log_steps :]) / len(epoch_losses[-config.log_steps :]),
+                    "loss": mean(state.epoch_losses[-config.log_steps :]),
                     **{name: part.item() for name, part in parts.items()},
                     "gradient_norm": norm.item(),
-                    "samples_per_second": len(epoch_losses) * len(batch.images) * world_size / (now - began),
+                    "samples_per_second": (state.samples - samples) / (now - began),
                     "loader_share": loader_share,
                 }
                 state.steps.append(row)
                 bar.set_postfix(loss=f"{row['loss']:.3f}", loader=f"{loader_share:.0%}")
 
-            before, done = done, finished_part(config, run, loader.steps_per_epoch)
             if rank == 0 and before < 1 - config.schedule.cooldown <= done and config.schedule.kind == "stable":
                 run.save(BEFORE_COOLDOWN)
             if rank == 0 and time.monotonic() - saved > 60 * config.checkpoint_minutes:
@@ -135,7 +135,9 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
                 break
         bar.close()
 
-        mean_loss = sum(epoch_losses) / len(epoch_losses)
+        mean_loss = mean(state.epoch_losses)
+        if state.step == last_step:
+            state.epoch_losses = []
         if run.plateau is not None:
             run.plateau.step(mean_loss)
         if rank == 0:

@@ -15,12 +15,17 @@ LAST, BEST, BEST_HALF, BEFORE_COOLDOWN = "last.pt", "best.pt", "best_half.pt", "
 
 @dataclass
 class RunState:
-    """How far a run has come. seconds: training time without validation. steps, epochs: rows of the log."""
+    """How far a run has come.
+
+    seconds: training time without validation. epoch_losses: of the steps of the unfinished epoch. steps, epochs: rows
+    of the log.
+    """
 
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
     best_dsc: float = -1.0
+    epoch_losses: list[float] = field(default_factory=list)
     steps: Rows = field(default_factory=list)
     epochs: Rows = field(default_factory=list)
 
