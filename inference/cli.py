@@ -60,11 +60,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
     parser.add_argument("--box-batch", type=positive, default=16, metavar="N",
                         help="boxes decoded at once: fewer take less memory (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--strategy", choices=("flatten", "propagate"), default="flatten",
+    parser.add_argument("--strategy", choices=("flatten", "propagate"), default="propagate",
                         help="in volumes: the same box on every slice, or from the middle slice outward with each "
                         "slice prompted by the last mask (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--overlap", choices=("later", "logit"), default="later",
-                        help="a pixel claimed twice: later box or higher logit (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--overlap", choices=("later", "logit", "size"), default="size",
+                        help="who has a pixel claimed twice, see README (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-zoom", action="store_false", dest="zoom",
                         help="do not segment small objects on magnifying windows of their own")  # fmt: skip
     parser.add_argument("--precision", choices=("auto", "f32", "bf16"), default="auto",

@@ -9,7 +9,7 @@ from inference.case import Case
 from inference.model import Model
 from inference.objects import decoded_objects, encode_view
 from inference.options import Options
-from inference.paint import Canvas
+from inference.paint import Canvas, advantages
 from inference.plan import Plan
 
 
@@ -18,10 +18,11 @@ def flatten(
 ) -> None:
     """Encode every window of every slice that has a box once, decode its boxes in blocks, paint `segs` in place."""
     depth = case.shape[0]
+    advantage = advantages(options.overlap, plan.boxes_2d)
     for z in range(depth):
         taking_part = (plan.low <= z) & (z <= plan.high)
         if np.any(taking_part):
-            canvas = Canvas(segs[z], options.overlap)
+            canvas = Canvas(segs[z], advantage)
             for view in plan.views(z, taking_part, plan.boxes_2d):
                 for found in decoded_objects(model, encode_view(model, case.volume, view), view, options.box_batch):
                     canvas.paint(found.label, found.logits, found.region)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from inference.paint import LATER
+from inference.paint import SIZE
 
 FLATTEN, PROPAGATE = "flatten", "propagate"
 
@@ -18,7 +18,7 @@ class Options:
         box_batch: boxes decoded at once; memory grows with it, masks do not change.
     """
 
-    strategy: str = FLATTEN
-    overlap: str = LATER
+    strategy: str = PROPAGATE
+    overlap: str = SIZE
     zoom: bool = True
     box_batch: int = 16

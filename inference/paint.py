@@ -2,30 +2,48 @@
 
 import numpy as np
 
-from inference.arrays import Array, Float32Array
+from inference.arrays import Array, Float32Array, Float64Array
 from inference.resample import Region
 
 LATER = "later"  # the baseline's rule: of two objects that claim a pixel, the later box has it
 LOGIT = "logit"  # the object with the higher logit has it; of equals, the earlier box
-RULES = (LATER, LOGIT)
+SIZE = "size"  # the same after log2 of the box's area is taken from the logit: small objects lie in front of large ones
+RULES = (LATER, LOGIT, SIZE)
+
+
+def advantages(rule: str, boxes: Float64Array) -> Float32Array | None:
+    """What is added to each object's logits before they are compared, (N,); None where they are not compared.
+
+    Args:
+        rule: one of `RULES`.
+        boxes: (N, 4) boxes of the objects, pixels.
+    """
+    if rule == LATER:
+        return None
+    if rule == LOGIT:
+        return np.zeros(len(boxes), np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    advantage: Float32Array = -np.log2(sides.prod(axis=1)).astype(np.float32)
+    return advantage
 
 
 class Canvas:
     """The label map of one slice, and what has to be remembered while objects are painted in any order."""
 
-    def __init__(self, labels: Array, rule: str) -> None:
-        """`labels` (H, W), unsigned, is painted in place; `rule` is one of `RULES`."""
+    def __init__(self, labels: Array, advantage: Float32Array | None) -> None:
+        """`labels` (H, W), unsigned, is painted in place; `advantage` is that of all objects, from `advantages`."""
         self.labels = labels
-        self.best = np.zeros(labels.shape, np.float32) if rule == LOGIT else None
+        self.advantage = advantage
+        self.best = None if advantage is None else np.full(labels.shape, -np.inf, np.float32)
 
     def paint(self, label: int, logits: Float32Array, region: Region) -> None:
         """Paint the positive part of `logits`, which cover `region`, as `label`."""
         window = region.rows.slice, region.columns.slice
         labels = self.labels[window]
-        if self.best is None:
+        if self.best is None or self.advantage is None:
             np.maximum(labels, label, out=labels, where=logits > 0, dtype=labels.dtype, casting="unsafe")
             return
-        best = self.best[window]
-        wins = (logits > best) | ((logits == best) & (logits > 0) & (label < labels))
+        best, score = self.best[window], logits + self.advantage[label - 1]
+        wins = (logits > 0) & ((score > best) | ((score == best) & (label < labels)))
         labels[wins] = label
-        best[wins] = logits[wins]
+        best[wins] = score[wins]

@@ -14,7 +14,7 @@ from inference.case import Case
 from inference.model import Embeddings, Model
 from inference.objects import decoded_objects, encode_view, tight_box
 from inference.options import Options
-from inference.paint import Canvas
+from inference.paint import Canvas, advantages
 from inference.plan import Plan, View
 from inference.zoom import Window
 
@@ -48,6 +48,7 @@ class _Sweeps:
 
     def __init__(self, case: Case, plan: Plan, model: Model, segs: Array, options: Options) -> None:
         self.case, self.plan, self.model, self.segs, self.options = case, plan, model, segs, options
+        self.advantage = advantages(options.overlap, plan.boxes_2d)
         self.kept_embeddings: dict[tuple[int, Window], Embeddings] = {}
         self.kept_canvases: dict[int, Canvas] = {}
 
@@ -59,7 +60,7 @@ class _Sweeps:
             prompts: (N, 4) their boxes; becomes, for these objects, their boxes on the next slice.
             waiting: (N,) objects that will be segmented on this slice by the other sweep.
         """
-        canvas = self.kept_canvases.pop(z, None) or Canvas(self.segs[z], self.options.overlap)
+        canvas = self.kept_canvases.pop(z, None) or Canvas(self.segs[z], self.advantage)
         windows_kept = {self.plan.windows[index] for index in self.plan.chosen[waiting]}
         for view in self.plan.views(z, taking_part, prompts):
             embeddings = self.kept_embeddings.pop((z, view.window), None) or encode_view(

@@ -5,28 +5,31 @@ import itertools
 import numpy as np
 import pytest
 
-from inference.paint import LATER, LOGIT, Canvas
+from inference.paint import LATER, LOGIT, SIZE, Canvas, advantages
 from inference.resample import Region, Span
 
 WHOLE = Region(Span(0, 1), Span(0, 4))
 # Three objects on four pixels: the pixel's logit for each.
 LOGITS = {1: [3, 2, -1, 1], 2: [1, 2, -2, 5], 3: [-1, 1, -3, 4]}
+# Areas 16, 4 and 8: 4, 2 and 3 are subtracted under `SIZE`.
+BOXES = np.array([[0, 0, 4, 4], [0, 0, 2, 2], [0, 0, 2, 4]], float)
 
 
-@pytest.mark.parametrize(("rule", "expected"), [(LATER, [2, 3, 0, 3]), (LOGIT, [1, 1, 0, 2])])
+@pytest.mark.parametrize(("rule", "expected"), [(LATER, [2, 3, 0, 3]), (LOGIT, [1, 1, 0, 2]), (SIZE, [1, 2, 0, 2])])
 @pytest.mark.parametrize("order", list(itertools.permutations(LOGITS)))
 def test_rule_does_not_depend_on_the_order_of_painting(rule, expected, order):
     labels = np.zeros((1, 4), np.uint8)
-    canvas = Canvas(labels, rule)
+    canvas = Canvas(labels, advantages(rule, BOXES))
     for label in order:
         canvas.paint(label, np.array([LOGITS[label]], np.float32), WHOLE)
     assert labels[0].tolist() == expected
 
 
-@pytest.mark.parametrize("rule", [LATER, LOGIT])
+@pytest.mark.parametrize("rule", [LATER, LOGIT, SIZE])
 def test_only_the_region_is_painted(rule):
     labels = np.zeros((4, 5), np.uint16)
-    Canvas(labels, rule).paint(300, np.ones((2, 3), np.float32), Region(Span(1, 3), Span(2, 5)))
+    advantage = advantages(rule, np.tile([0.0, 0, 9, 9], (300, 1)))
+    Canvas(labels, advantage).paint(300, np.ones((2, 3), np.float32), Region(Span(1, 3), Span(2, 5)))
     expected = np.zeros((4, 5), np.uint16)
     expected[1:3, 2:5] = 300
     np.testing.assert_array_equal(labels, expected)

@@ -11,7 +11,7 @@ import torch
 from inference.case import make_case, read_case
 from inference.model import F32, Model
 from inference.options import FLATTEN, PROPAGATE, Options
-from inference.paint import LATER, LOGIT
+from inference.paint import LATER, LOGIT, SIZE
 from inference.segment import plan_of, segment
 from training.reference import segment_reference
 
@@ -21,8 +21,8 @@ HANDFUL = 2e-4
 HANDFUL_PROPAGATED = 2e-3
 
 
-def runtime_masks(case, weights, zoom=False, **choices):
-    model, options = Model(weights, F32), Options(zoom=zoom, **choices)
+def runtime_masks(case, weights, zoom=False, overlap=LATER, **choices):
+    model, options = Model(weights, F32), Options(zoom=zoom, overlap=overlap, **choices)
     return segment(case, plan_of(case, model, options), model, options)
 
 
@@ -72,7 +72,7 @@ def many_boxes(case, count):
         ("2DBox_X-Ray_0004", "light"),  # 32 boxes
     ],
 )
-@pytest.mark.parametrize("overlap", [LATER, LOGIT])
+@pytest.mark.parametrize("overlap", [LATER, LOGIT, SIZE])
 def test_image(shared_data, untrained, name, model, overlap):
     torch_model, weights = untrained(model)
     case = real_case(shared_data, name)
@@ -81,7 +81,7 @@ def test_image(shared_data, untrained, name, model, overlap):
 
 
 @pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
-@pytest.mark.parametrize("overlap", [LATER, LOGIT])
+@pytest.mark.parametrize("overlap", [LATER, SIZE])
 def test_volume(shared_data, untrained, strategy, handful, overlap):
     torch_model, weights = untrained("light")
     case = real_case(shared_data, "3DBox_MR_0007")  # 42 x 47 x 37, two boxes whose slices overlap in part

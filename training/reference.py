@@ -20,7 +20,7 @@ from training.checkpoint import CheckpointError, load_model
 from training.model import MODELS
 
 FLATTEN, PROPAGATE = "flatten", "propagate"
-LATER, LOGIT = "later", "logit"
+LATER, LOGIT, SIZE = "later", "logit", "size"
 AFTER_PADDING, BEFORE_PADDING = "after_padding", "before_padding"
 MARGIN = 3 / 256  # by how much a propagated box grows on each side, of the image's longest side
 
@@ -39,22 +39,25 @@ def segment_reference(
     model: in eval mode. imgs: 2D (H, W) or (H, W, 3), 3D (D, H, W) or (D, H, W, 3), values 0..255. boxes: valid boxes
     (N, 4) x_min, y_min, x_max, y_max or (N, 6) x_min, y_min, z_min, x_max, y_max, z_max in voxels, z_max inclusive.
     strategy (3D): `flatten`, the box on each of its slices, or `propagate`, from the middle slice outward, each slice
-    prompted by the last mask. overlap: `later`, the later box has a contested pixel, or `logit`, the higher logit.
+    prompted by the last mask. overlap: `later`, the later box has a contested pixel, `logit`, the higher logit, or
+    `size`, the higher logit after log2 of the box's area is subtracted.
     normalise: `after_padding` or `before_padding`, as the model was trained.
     Returns segs (H, W) or (D, H, W), 0 for background, i for the i-th box; uint8, uint16 above 255 boxes.
     """
     is_volume = boxes.shape[1] == 6
     volume = imgs if is_volume else imgs[None]
     segs = np.zeros(volume.shape[:3], np.uint8 if len(boxes) <= 255 else np.uint16)
-    best = np.zeros(segs.shape, np.float32)  # highest positive logit so far; ties go to the earlier box
+    best = np.full(segs.shape, -np.inf, np.float32)  # highest score so far; ties go to the earlier box
 
     for label, box in enumerate(boxes.astype(np.float64), start=1):
         box_2d = box[[0, 1, 3, 4]] if is_volume else box
+        area = (box_2d[2] - box_2d[0]) * (box_2d[3] - box_2d[1])
         z_min, z_max = np.rint(box[[2, 5]]).astype(int) if is_volume else (0, 0)
         for z, logits in logits_of_slices(model, volume, box_2d, z_min, z_max, strategy, normalise):
-            wins = logits > best[z] if overlap == LOGIT else logits > 0
+            scores = logits - np.float32(np.log2(area)) if overlap == SIZE else logits
+            wins = (logits > 0) & ((scores > best[z]) | (overlap == LATER))
             segs[z][wins] = label
-            best[z][wins] = logits[wins]
+            best[z][wins] = scores[wins]
     return segs if is_volume else segs[0]
 
 
@@ -143,7 +146,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, a published one or our own")
     parser.add_argument("--model", choices=list(MODELS), help="model, where the checkpoint does not say")
     parser.add_argument("--strategy", choices=[FLATTEN, PROPAGATE], default=FLATTEN, help="way through a volume")
-    parser.add_argument("--overlap", choices=[LATER, LOGIT], default=LATER, help="which box has a contested pixel")
+    parser.add_argument(
+        "--overlap", choices=[LATER, LOGIT, SIZE], default=LATER, help="which box has a contested pixel"
+    )
     parser.add_argument("--normalise", choices=[AFTER_PADDING, BEFORE_PADDING], default=AFTER_PADDING, help="order")
     parser.add_argument("--threads", type=int, default=0, help="torch threads, 0 for all cores")
     return parser.parse_args(arguments)
