@@ -6,66 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.model.box_geometry import axis_distances, pooling_weights, split_coordinates
 from training.model.light_encoder import DepthwiseBlock, ResidualConvBlock, conv_bn
-
-RING_SCALE = 1.5  # side of the surroundings that are pooled, in box sides
-CORE_SCALE = 0.5  # side of the middle part that is pooled: nearly always object
-
-
-def axis_distances(low: Tensor, high: Tensor, size: int, stride: int) -> Tensor:
-    """Signed distances of the pixel centres of one axis to the two sides of each box.
-
-    Positive inside. Each distance comes twice, clipped to -1..1: in box sides (where in the box am I?) and in units of
-    eight pixels of this level (how near is the border?).
-
-    Args:
-        low, high: float32 (N,), the box on this axis, in input pixels.
-        size: pixels of the level along the axis.
-        stride: input pixels per pixel of the level.
-
-    Returns:
-        float32 (N, 4, size).
-    """
-    centres = (torch.arange(size, device=low.device, dtype=torch.float32) + 0.5) * stride
-    distances = torch.stack([centres - low[:, None], high[:, None] - centres], dim=1)
-    side = (high - low).clamp(min=1.0)[:, None, None]
-    return torch.cat([distances / side, distances / (8.0 * stride)], dim=1).clamp(-1.0, 1.0)
-
-
-def axis_coverage(low: Tensor, high: Tensor, size: int, stride: int) -> Tensor:
-    """Part of each pixel of one axis that lies between low and high.
-
-    Args:
-        low, high: float32 (N,), in input pixels.
-
-    Returns:
-        float32 (N, size) in 0..1.
-    """
-    edges = torch.arange(size, device=low.device, dtype=torch.float32) * stride
-    overlap = torch.minimum(high[:, None], edges + stride) - torch.maximum(low[:, None], edges)
-    return overlap.clamp(min=0.0) / stride
-
-
-def box_coverage(boxes: Tensor, size: int, stride: int, scale: float = 1.0) -> Tensor:
-    """Part of each pixel that lies in the box, scaled about its centre: float32 (N, size, size) in 0..1."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]) * (scale / 2)
-    low, high = centre - half, centre + half
-    x = axis_coverage(low[:, 0], high[:, 0], size, stride)
-    y = axis_coverage(low[:, 1], high[:, 1], size, stride)
-    return y[:, :, None] * x[:, None, :]
-
-
-def pooling_weights(boxes: Tensor, size: int, stride: int) -> Tensor:
-    """Weights of the means over the middle of the box, the box and the ring around it: float32 (N, 3, size * size).
-
-    Each row sums to one, or is zero where its region lies outside the image.
-    """
-    box = box_coverage(boxes, size, stride)
-    core = box_coverage(boxes, size, stride, CORE_SCALE)
-    ring = box_coverage(boxes, size, stride, RING_SCALE) - box
-    weights = torch.stack([core, box, ring], dim=1).flatten(2)
-    return weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-3)
 
 
 class AxisEmbedding(nn.Module):
@@ -94,11 +36,12 @@ class BoxPromptEncoder(nn.Module):
 
     def forward(self, boxes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """boxes float32 (N, 4) xyxy in input pixels -> per level (N, width, 1, S/stride), (N, width, S/stride, 1)."""
+        low, high = split_coordinates(boxes)
         prompts = []
         for level, stride in enumerate(self.strides):
-            size = self.input_size // stride
-            x = self.x_embeddings[level](axis_distances(boxes[:, 0], boxes[:, 2], size, stride))
-            y = self.y_embeddings[level](axis_distances(boxes[:, 1], boxes[:, 3], size, stride))
+            distances = axis_distances(low, high, self.input_size // stride, stride)
+            x = self.x_embeddings[level](distances[:, 0])
+            y = self.y_embeddings[level](distances[:, 1])
             prompts.append((x[:, :, None, :], y[:, :, :, None]))
         return prompts
 
@@ -115,7 +58,7 @@ class LightMaskDecoder(nn.Module):
         strides: input pixels per pixel of the levels.
         depths: blocks of all levels but the finest. Those at stride 4 are worth most: the coarse levels have only their
             scales and shifts, and leave it to the image encoder to see far.
-        pooled_levels: levels whose embeddings are pooled for the scales and shifts.
+        pooled_levels: levels whose embeddings are pooled for the scales and shifts; the last is that at stride 4.
     """
 
     def __init__(
@@ -165,7 +108,12 @@ class LightMaskDecoder(nn.Module):
         Returns:
             low_res_logits (N, S, S) and the predicted IoU of each mask with the object (N,), in 0..1.
         """
-        condition = F.relu(self.pooled(self._pool(embeddings, boxes, image_index)))
+        low, high = split_coordinates(boxes)
+        weights = {
+            level: pooling_weights(low, high, embeddings[level].shape[-1], self.strides[level]).to(embeddings[0].dtype)
+            for level in self.pooled_levels
+        }
+        condition = F.relu(self.pooled(self._pool(embeddings, weights, image_index)))
         films = self.film(condition)[:, :, None, None].split([2 * width for width in self.widths[:-1]], dim=1)
         inputs = [
             (embedding if image_index is None else embedding[image_index]) + (x + y)
@@ -179,19 +127,16 @@ class LightMaskDecoder(nn.Module):
         x = F.relu(self.fine(F.relu(inputs[-1] + coarse)))
         logits = F.pixel_shuffle(self.logits(x), 2)[:, 0]  # (N, 4, S/2, S/2) -> (N, S, S)
 
-        inside = pooling_weights(boxes, features.shape[-1], self.strides[-2])[:, 1:2].to(features.dtype)
-        inside_mean = (inside @ features.flatten(2).transpose(1, 2))[:, 0]
+        inside_mean = (weights[self.pooled_levels[-1]][:, 1:2] @ features.flatten(2).transpose(1, 2))[:, 0]
         iou = self.iou(F.relu(self.iou_hidden(torch.cat([inside_mean, condition], dim=1))))[:, 0]
         return logits, iou.sigmoid()
 
-    def _pool(self, embeddings: tuple[Tensor, ...], boxes: Tensor, image_index: Tensor | None) -> Tensor:
+    def _pool(self, embeddings: tuple[Tensor, ...], weights: dict[int, Tensor], image_index: Tensor | None) -> Tensor:
         """Means of the image embeddings over the middle of each box, the box and its ring: (N, 3 * sum of widths)."""
         pooled = []
         for level in self.pooled_levels:
-            embedding = embeddings[level]
-            weights = pooling_weights(boxes, embedding.shape[-1], self.strides[level]).to(embedding.dtype)
-            pixels = embedding.flatten(2).transpose(1, 2)  # (B, h * w, C)
+            pixels = embeddings[level].flatten(2).transpose(1, 2)  # (B, h * w, C)
             # Without an index all boxes are on one image: one matrix product pools for all of them.
             pixels = pixels[0] if image_index is None else pixels[image_index]
-            pooled.append((weights @ pixels).flatten(1))
+            pooled.append((weights[level] @ pixels).flatten(1))
         return torch.cat(pooled, dim=1)
