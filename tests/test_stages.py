@@ -14,7 +14,7 @@ from training.data.config import DataConfig, from_mapping
 from training.data.loader import Loader
 from training.model import build_model
 from training.quantization import calibrate
-from training.smoke import choose_cases, missed, write_roots
+from training.smoke import EXPORTED, choose_cases, missed, write_roots
 from training.train import train
 from training.trainer.config import TrainConfig, apply_override
 from training.trainer.stages import make_model, set_training
@@ -158,4 +158,6 @@ def test_smoke_says_what_is_missed():
 
     table = pd.DataFrame({"run": ["float", "stage 1", "stage 2"], "DSC": [0.95, 0.94, 0.92]})
     assert missed(table) == ["stage 2 ended at DSC 0.920, more than 0.02 below floating point"]
+    exported = pd.DataFrame({"run": ["float", "smoke_stage3", EXPORTED], "DSC": [0.95, 0.95, 0.935]})
+    assert missed(exported) == ["the export of smoke_stage3 scores 0.935, not 0.950"]
     assert "not 0.9" in missed(pd.DataFrame({"run": ["float"], "DSC": [0.85]}))[0]

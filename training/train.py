@@ -135,7 +135,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
                 break
         bar.close()
 
-        mean_loss = mean(state.epoch_losses)
+        mean_loss = over_processes(mean(state.epoch_losses), device)
         if state.step == last_step:
             state.epoch_losses = []
         if run.plateau is not None:
@@ -165,6 +165,15 @@ def join_processes(device: str) -> tuple[int, int, torch.device]:
     if world_size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return rank, world_size, chosen
+
+
+def over_processes(value: float, device: torch.device) -> float:
+    """Mean of a number over all processes."""
+    if not dist.is_initialized():
+        return value
+    total = torch.tensor(value, device=device)
+    dist.all_reduce(total)
+    return total.item() / dist.get_world_size()
 
 
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
