@@ -1,5 +1,7 @@
 """The exported pair: the same numbers in torch, ONNX Runtime and OpenVINO, and metadata that the runtime accepts."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -78,6 +80,14 @@ def test_command_line_exports_a_checkpoint(tmp_path, monkeypatch):
     (encoded,) = run_onnxruntime(tmp_path / "pair" / "encoder.onnx", {"image": image.numpy()})
     with torch.no_grad():
         assert relative_error(encoded, model.encode(image)[0].numpy()) < TOLERANCE
+
+
+def test_files_do_not_say_where_they_were_made(untrained):
+    _, folder = untrained("light")
+    for path in folder.glob("*.onnx"):
+        content = path.read_bytes()
+        assert b".py" not in content
+        assert str(Path(__file__).parents[1]).encode() not in content
 
 
 def test_pair_hash_depends_on_the_weights_alone(tmp_path):

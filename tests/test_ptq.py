@@ -1,6 +1,7 @@
 """Post-training quantization: an int8 pair for the same runtime, close to the floating-point model."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -13,8 +14,9 @@ from training import checkpoint, phantoms
 from training.checkpoint import save_checkpoint
 from training.data.augmentation import AugmentationConfig
 from training.data.config import DataConfig
-from training.ptq import calibration_batches, main
+from training.ptq import calibration_batches, main, module_of, quantize_pair
 from training.quantization import Recipe, expect_scales, quantize
+from training.quantization.quantize import chosen_layers
 
 IMAGES = 4
 
@@ -59,6 +61,9 @@ def test_quantized_pair_is_int8_and_close_to_floating_point(root, float_checkpoi
     layers = executed_layers(tmp_path / "encoder.onnx")
     assert sum(kind == "Convolution" and precision in ("i8", "u8") for kind, precision in layers) > 10
 
+    decoder_graph = onnx.load(tmp_path / "decoder.onnx").graph
+    assert not any(node.op_type == "QuantizeLinear" and node.input[0] == "boxes" for node in decoder_graph.node)
+
     model, (batch, *_) = small_sam(), calibration(root)
     (embedding,) = model.encode(batch.images)
     logits, _ = model.decode((embedding,), batch.boxes)
@@ -80,6 +85,20 @@ def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alon
         a.modalities != b.modalities or not torch.equal(a.boxes, b.boxes)
         for a, b in zip(batches, calibration(root, seed=1), strict=True)
     )
+
+
+def test_ptq_quantizes_the_layers_that_the_recipe_names(root):
+    encoder, decoder = quantize_pair(small_sam(), Recipe(mask_decoder=False), calibration(root))
+    chosen = chosen_layers(small_sam(), Recipe(mask_decoder=False))
+    dequantized = {node.output[0] for node in encoder.graph.node if node.op_type == "DequantizeLinear"}
+    quantized = {
+        module_of(node)
+        for node in encoder.graph.node
+        if node.op_type in ("Conv", "MatMul") and all(name in dequantized for name in node.input[:2])
+    }
+    # NNCF's recipe for transformers never quantizes what comes out of a softmax.
+    assert quantized == {name for name in chosen if not name.endswith("attention_value")}
+    assert not any(node.op_type == "QuantizeLinear" for node in decoder.graph.node)
 
 
 def test_quantized_checkpoint_and_missing_data_are_refused_in_one_line(root, float_checkpoint, tmp_path, capsys):

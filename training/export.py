@@ -12,6 +12,7 @@ import copy
 import sys
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -48,9 +49,18 @@ class Decoder(nn.Module):
 def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) -> None:
     """Write encoder.onnx and decoder.onnx of a model, floating-point or quantized, into a folder.
 
-    A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
-    with integer weights. Batch norms are merged; the model itself is left as it is.
     normalise: `after_padding` or `before_padding`, as the model was trained.
+    """
+    encoder, decoder = trace_pair(model)
+    precision = INT8 if hasattr(model, "recipe") else FLOAT32
+    write_pair(folder, encoder, decoder, describe(model, len(encoder.graph.output), normalise, precision))
+
+
+def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The graphs of encoder and decoder. Batch norms are merged; the model itself is left as it is.
+
+    A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
+    with integer weights.
     """
     model = merge_batchnorm(copy.deepcopy(model).eval())
     image = torch.zeros(1, 3, model.input_size, model.input_size)
@@ -63,8 +73,7 @@ def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) 
     encoder = trace_onnx(Encoder(model), (image,), ["image"], names)
     outputs = ["low_res_logits", "iou"]
     decoder = trace_onnx(Decoder(model), (*embeddings, boxes), [*names, "boxes"], outputs, any_number)
-    precision = INT8 if hasattr(model, "recipe") else FLOAT32
-    write_pair(folder, encoder, decoder, describe(model, len(embeddings), normalise, precision))
+    return encoder, decoder
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -37,7 +37,7 @@ def write_pair(folder: Path, encoder: onnx.ModelProto, decoder: onnx.ModelProto,
     Both files are complete before either gets its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    graphs = {"encoder.onnx": encoder, "decoder.onnx": decoder}
+    graphs = {"encoder.onnx": without_notes(encoder), "decoder.onnx": without_notes(decoder)}
     digest = hashlib.sha256(b"".join(graph.graph.SerializeToString(deterministic=True) for graph in graphs.values()))
     properties = {**description, "pair": digest.hexdigest()[:16]}
     temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in graphs}
@@ -53,9 +53,10 @@ def write_pair(folder: Path, encoder: onnx.ModelProto, decoder: onnx.ModelProto,
             path.unlink(missing_ok=True)
 
 
-def read_description(path: Path) -> dict[str, str]:
-    """The metadata of one file of a pair, without the hash, as `write_pair` takes it."""
-    properties = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
-    description = {key.removeprefix(PREFIX): value for key, value in properties.items() if key.startswith(PREFIX)}
-    description.pop("pair", None)
-    return description
+def without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop, in place, what tracing noted beside the graph: shapes in between, and stack traces with local paths."""
+    graph = model.graph
+    for noted in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del noted.metadata_props[:]
+    del graph.value_info[:]
+    return model

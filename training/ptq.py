@@ -1,20 +1,20 @@
 """Post-training quantization of a floating-point checkpoint: no training, a few hundred calibration images (Yu).
 
-The checkpoint is exported, NNCF quantizes both graphs, and the int8 pair comes out as `python -m training.export`
-writes it, for the same runtime. It is what quantization-aware training has to beat.
+The checkpoint is exported, NNCF quantizes in both graphs the layers that quantization-aware training quantizes too,
+and the int8 pair comes out as `python -m training.export` writes it, for the same runtime.
 
   python -m training.ptq --checkpoint lite_medsam.pth --root ../datasets/train --out runs/ptq
 """
 
 import argparse
+import ast
 import logging
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+from torch import nn
 
 from inference.errors import CaseError
 from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
@@ -23,9 +23,11 @@ from training.data.augmentation import AugmentationConfig
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import Loader
-from training.export import export_pair
+from training.export import trace_pair
 from training.model import MODELS
-from training.onnx_pair import INT8, embedding_names, read_description, write_pair
+from training.onnx_pair import INT8, describe, embedding_names, write_pair
+from training.quantization import Recipe
+from training.quantization.quantize import chosen_layers
 
 sys.modules.setdefault("openvino_telemetry", None)  # NNCF and OpenVINO then report their use to nobody
 import nncf  # noqa: E402
@@ -44,13 +46,17 @@ def calibration_batches(config: DataConfig, images: int) -> list[Batch]:
     return [batch for batch in batches if len(batch.boxes)]
 
 
-def quantize_pair(folder: Path, batches: list[Batch], out: Path) -> None:
-    """Quantize the floating-point pair in a folder with NNCF and write the int8 pair.
+def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The int8 graphs of a floating-point model's encoder and decoder.
 
-    The encoder is calibrated on the images, the decoder on their floating-point embeddings and boxes.
+    The encoder is calibrated on the images, the decoder on their floating-point embeddings and boxes. Of the recipe,
+    the choice of layers counts; scales are NNCF's own.
     """
-    encoder, decoder = (onnx.load(folder / name) for name in ("encoder.onnx", "decoder.onnx"))
-    encode = openvino.Core().compile_model(folder / "encoder.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    encoder, decoder = trace_pair(model)
+    core = openvino.Core()
+    encode = core.compile_model(
+        core.read_model(encoder.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
 
     def encoder_inputs(batch: Batch) -> Inputs:
         return {"image": batch.images.numpy()}
@@ -59,22 +65,32 @@ def quantize_pair(folder: Path, batches: list[Batch], out: Path) -> None:
         embeddings = encode(encoder_inputs(batch)).to_tuple()
         return {**dict(zip(embedding_names(len(embeddings)), embeddings, strict=True)), "boxes": batch.boxes.numpy()}
 
-    write_pair(
-        out,
-        quantize_graph(encoder, batches, encoder_inputs),
-        quantize_graph(decoder, batches, decoder_inputs),
-        {**read_description(folder / "encoder.onnx"), "precision": INT8},
+    layers = chosen_layers(model, recipe)
+    return (
+        quantize_graph(encoder, layers, nncf.Dataset(batches, encoder_inputs)),
+        quantize_graph(decoder, layers, nncf.Dataset(batches, decoder_inputs)),
     )
 
 
-def quantize_graph(graph: onnx.ModelProto, batches: list[Batch], inputs: Callable[[Batch], Inputs]) -> onnx.ModelProto:
+def quantize_graph(graph: onnx.ModelProto, layers: list[str], calibration: nncf.Dataset) -> onnx.ModelProto:
+    """Quantize the operations that come from the named layers and no other: not, for one, the coordinates of boxes."""
+    ignored = [node.name for node in graph.graph.node if module_of(node) not in layers]
     has_attention = any(node.op_type == "Softmax" for node in graph.graph.node)
     return nncf.quantize(
         graph,
-        nncf.Dataset(batches, inputs),
-        subset_size=len(batches),
+        calibration,
+        subset_size=calibration.get_length(),
         model_type=nncf.ModelType.TRANSFORMER if has_attention else None,
+        ignored_scope=nncf.IgnoredScope(names=ignored),
     )
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """Name of the model's module that a traced operation comes from, as tracing noted it; empty where it did not."""
+    notes = {entry.key: entry.value for entry in node.metadata_props}
+    scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))
+    modules = [scope.removeprefix("model.") for scope in scopes if scope.startswith("model.")]
+    return modules[-1] if modules else ""
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -115,9 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
             augmentation=AugmentationConfig().only("crop"),
         )
         batches = calibration_batches(config, options.images)
-        with tempfile.TemporaryDirectory() as folder:
-            export_pair(model, Path(folder), options.normalise)
-            quantize_pair(Path(folder), batches, options.out)
+        encoder, decoder = quantize_pair(model, Recipe(), batches)
+        write_pair(options.out, encoder, decoder, describe(model, len(encoder.graph.output), options.normalise, INT8))
     except (CaseError, CheckpointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

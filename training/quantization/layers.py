@@ -27,12 +27,15 @@ class QuantMatMul(nn.Module):
         return self.left(a) @ self.right(b)
 
 
-def quantized(layer: nn.Module, recipe: Recipe) -> nn.Module | None:
-    """The quantized counterpart of a layer, sharing its parameters; None for a layer that the recipe leaves alone."""
+def has_counterpart(layer: nn.Module, recipe: Recipe) -> bool:
+    """Whether the layer is of a kind that the recipe quantizes."""
+    return recipe.attention_products if isinstance(layer, MatMul) else type(layer) in COUNTERPARTS
+
+
+def counterpart(layer: nn.Module, recipe: Recipe) -> nn.Module:
+    """The quantized counterpart of a layer, sharing its parameters."""
     if isinstance(layer, MatMul):
-        return QuantMatMul() if recipe.attention_products else None
-    if type(layer) not in COUNTERPARTS:
-        return None
+        return QuantMatMul()
     kind, names = COUNTERPARTS[type(layer)]
     arguments = {name: getattr(layer, name) for name in names}
     return with_parameters_of(layer, kind(**arguments, input_quant=Activation, weight_quant=WEIGHT[recipe.weights]))

@@ -10,7 +10,7 @@ from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.graph.calibrate import calibration_mode
 from torch import Tensor, nn
 
-from training.quantization.layers import quantized
+from training.quantization.layers import counterpart, has_counterpart
 from training.quantization.recipe import Recipe
 
 NEVER_RUN = ("mask_decoder.output_hypernetworks_mlps.[123].*",)  # the multimask outputs of LiteMedSAM
@@ -31,17 +31,24 @@ def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
     """
     if getattr(model, "batchnorm_merged", False):
         raise ValueError("batch norms are merged into the weights already: quantize before merging")
-    for name, module in list(model.named_modules()):
-        if is_chosen(name, recipe) and (replacement := quantized(module, recipe)) is not None:
-            model.set_submodule(name, replacement.train(module.training))
+    for name in chosen_layers(model, recipe):
+        layer = model.get_submodule(name)
+        model.set_submodule(name, counterpart(layer, recipe).train(layer.training))
     model.recipe = recipe
     return model
 
 
-def is_chosen(name: str, recipe: Recipe) -> bool:
-    part = name.partition(".")[0]
+def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:
+    """Names of the floating-point layers that a recipe quantizes."""
     parts = {"image_encoder": recipe.image_encoder, "mask_decoder": recipe.mask_decoder}
-    return parts.get(part, False) and not any(fnmatchcase(name, p) for p in (*recipe.keep_float, *NEVER_RUN))
+    kept = (*recipe.keep_float, *NEVER_RUN)
+    return [
+        name
+        for name, module in model.named_modules()
+        if parts.get(name.partition(".")[0], False)
+        and has_counterpart(module, recipe)
+        and not any(fnmatchcase(name, pattern) for pattern in kept)
+    ]
 
 
 @torch.no_grad()
