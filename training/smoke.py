@@ -92,7 +92,7 @@ def write_roots(cases: list[tuple[str, Case]], out: Path) -> None:
 
 
 def run_all(out: Path) -> pd.DataFrame:
-    """Train all stages, each from the best checkpoint of the one before; quantize after training; export. A row each."""
+    """Train every stage from the best checkpoint of the one before, export, quantize after training: a row each."""
     rows, init = [], None
     for name in STAGES:
         overrides = [f"output={out / name}", f"data.root={out / 'data'}", f"validation.root={out / 'val'}"]
