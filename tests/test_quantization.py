@@ -132,9 +132,10 @@ def test_second_stage_quantizes_the_decoder_and_keeps_the_encoders_scales():
     model = calibrated(Recipe(mask_decoder=False))
     first = {name: scale.value.clone() for name, scale in activation_scales(model).items()}
 
-    quantize(model, Recipe())
+    quantize(model, Recipe(image_encoder=False))
     calibrate(model, [batch(seed=1)])
 
+    assert model.recipe == Recipe()
     scales = activation_scales(model)
     assert len(scales) > len(first)
     assert all(is_set(scale) for scale in scales.values())
@@ -205,6 +206,12 @@ def test_negative_and_vanishing_batch_norm_factors_merge():
 def test_batch_norm_after_anything_but_a_convolution_is_refused():
     with pytest.raises(ValueError, match="1: no convolution before this batch norm"):
         merge_batchnorm(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
+
+
+def test_parts_cannot_be_quantized_by_different_recipes():
+    model = quantize(Line(), Recipe(mask_decoder=False))
+    with pytest.raises(ValueError, match="by another recipe"):
+        quantize(model, Recipe(weights="per_tensor"))
 
 
 def test_quantizing_after_merging_is_refused():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -27,15 +28,27 @@ def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
 
     Weights keep their values and names; layers that are quantized already keep their scales, so that the stages of
     training can quantize one part after the other. Scales of activations are not set yet: `calibrate` does that, or
-    loading a checkpoint. Raises ValueError for a model whose batch norms are merged already.
+    loading a checkpoint. Raises ValueError for a model whose batch norms are merged already, or whose one part was
+    quantized by another recipe.
     """
     if getattr(model, "batchnorm_merged", False):
         raise ValueError("batch norms are merged into the weights already: quantize before merging")
+    recipe = joined(getattr(model, "recipe", None), recipe)
     for name in chosen_layers(model, recipe):
         layer = model.get_submodule(name)
         model.set_submodule(name, counterpart(layer, recipe).train(layer.training))
     model.recipe = recipe
     return model
+
+
+def joined(earlier: Recipe | None, later: Recipe) -> Recipe:
+    """The recipe of a model whose parts are quantized one after the other; they may differ in nothing else."""
+    if earlier is None:
+        return later
+    parts = {part: getattr(earlier, part) or getattr(later, part) for part in ("image_encoder", "mask_decoder")}
+    if replace(earlier, **parts) != replace(later, **parts):
+        raise ValueError(f"the model is quantized in part already, by another recipe: {earlier}")
+    return replace(later, **parts)
 
 
 def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:

@@ -1,4 +1,4 @@
-"""The Brevitas quantizers of QMedSAM (section 3.3): q = clip(round(x / scale)), straight-through gradient."""
+"""The Brevitas quantizers of QMedSAM: q = clip(round(x / scale)), straight-through gradient."""
 
 from brevitas.inject.enum import RestrictValueType, ScalingImplType
 from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat

@@ -22,7 +22,7 @@ PER_TENSOR, PER_CHANNEL = "per_tensor", "per_channel"
 @dataclass(frozen=True)
 class Recipe:
     """Always 8 bits and symmetric; activations per tensor, signed, with a learned scale. Always floating point: biases,
-    normalisation, activation functions and the prompt encoder (QMedSAM, section 3.3).
+    normalisation, activation functions and the prompt encoder (QMedSAM).
 
     image_encoder, mask_decoder: quantize the linear layers and convolutions of this part, their inputs and weights.
     weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
