@@ -118,6 +118,15 @@ def test_contested_pixels_go_to_the_later_box_or_the_higher_logit():
     assert np.unique(segment_reference(LogitByBox(), image, boxes, overlap="logit")).tolist() == [2]
 
 
+def test_contested_pixels_go_to_the_smaller_box_at_equal_logits():
+    class SameLogit(BrightInsideBox):
+        def decode(self, embeddings, boxes, image_index=None):
+            return torch.full((1, 8, 8), 2.0), torch.ones(1)
+
+    image, boxes = np.zeros((8, 8), np.uint8), np.array([[0, 0, 8, 8], [2, 2, 4, 4], [0, 0, 8, 4]])
+    assert np.unique(segment_reference(SameLogit(), image, boxes, overlap="size")).tolist() == [2]
+
+
 def test_more_than_255_boxes_need_16_bits():
     boxes = np.tile([[0, 0, 8, 8]], (256, 1))
     segs = segment_reference(BrightInsideBox(), square_image(8, 2, 2, 4), boxes)

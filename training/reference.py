@@ -7,6 +7,7 @@ over the whole frame. Nothing here is shared with `inference/`, so that a mistak
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -61,7 +62,9 @@ def segment_reference(
     return segs if is_volume else segs[0]
 
 
-def logits_of_slices(model, volume, box, z_min, z_max, strategy, normalise):
+def logits_of_slices(
+    model: nn.Module, volume: np.ndarray, box: np.ndarray, z_min: int, z_max: int, strategy: str, normalise: str
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (z, logits (H, W)) for each slice that a 3D box covers."""
     if strategy == FLATTEN:
         for z in range(z_min, z_max + 1):
