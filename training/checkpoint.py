@@ -75,8 +75,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({first_line(error)})") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: no checkpoint, or one with more than tensors and plain values in it") from error
+    except (RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise CheckpointError(f"{path}: not a whole checkpoint ({first_line(error)})") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dictionary")
     is_plain = not isinstance(content.get("model"), dict)

@@ -144,15 +144,22 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         description="Segment npz cases with the plain torch pipeline: each box on its own, each slice encoded again.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("-i", "--input", type=Path, required=True, help="npz case, or a folder of them")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the segmentations")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, a published one or our own")
+    parser.add_argument("-i", "--input", type=Path, required=True, metavar="IN", help="npz case, or a folder of them")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the segmentations")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint, a published one or our own"
+    )
     parser.add_argument("--model", choices=list(MODELS), help="model, where the checkpoint does not say")
     parser.add_argument("--strategy", choices=[FLATTEN, PROPAGATE], default=FLATTEN, help="way through a volume")
     parser.add_argument(
         "--overlap", choices=[LATER, LOGIT, SIZE], default=LATER, help="which box has a contested pixel"
     )
-    parser.add_argument("--normalise", choices=[AFTER_PADDING, BEFORE_PADDING], default=AFTER_PADDING, help="order")
+    parser.add_argument(
+        "--normalise",
+        choices=[AFTER_PADDING, BEFORE_PADDING],
+        default=AFTER_PADDING,
+        help="min-max normalisation that the model was trained with",
+    )
     parser.add_argument("--threads", type=int, default=0, help="torch threads, 0 for all cores")
     return parser.parse_args(arguments)
 
