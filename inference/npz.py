@@ -75,6 +75,8 @@ def _read_header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, n
             shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(member, MAX_HEADER_BYTES)
         else:
             raise ValueError(f"npy format version {version}")
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        raise  # the archive is damaged, not the header wrong
     except Exception as error:  # numpy parses the header as Python and lets the parser's many exceptions through
         raise CaseError(f"'{name}' has no valid npy header ({type(error).__name__})") from error
     if dtype.hasobject:
