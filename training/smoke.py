@@ -1,6 +1,8 @@
 """The whole of training at small scale, on a CPU in minutes: 16 real images through every stage, and one table."""
 
 import argparse
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from training import ptq
 from training.checkpoint import CheckpointError, load_model
 from training.data.case import Case, case_files, read_case, write_case
 from training.data.targets import TargetConfig, find_targets
+from training.evaluate import MEAN, evaluate_folder, summarise
 from training.export import export_pair
 from training.train import train
 from training.trainer.config import read_config
@@ -32,6 +35,7 @@ LEAST_FILL = 0.4  # of its box that an object covers: vessels and rings take lon
 LEAST_FLOAT_DSC = 0.9
 LARGEST_LOSS = 0.02
 LARGEST_EXPORT_ERROR = 0.01
+PREDICT = Path(__file__).parents[1] / "predict.sh"
 CONFIGS = Path(__file__).parent / "configs"
 EXPORTED = "smoke_stage3 as an int8 pair"
 STAGES = ("smoke_stage0", "smoke_stage1", "smoke_stage2", "smoke_stage3")
@@ -104,17 +108,30 @@ def run_all(out: Path) -> pd.DataFrame:
         rows.append({"run": name, "samples": run.state.samples, "minutes": minutes, "DSC": score(init, out)})
 
     export_pair(load_model(init), out / "int8")
-    rows.append({"run": EXPORTED, "DSC": score(out / "int8", out)})
+    rows.append({"run": EXPORTED, "DSC": score_through_predict_sh(out / "int8", out)})
     ptq_arguments = ["--checkpoint", out / STAGES[0] / BEST, "--root", out / "data", "--out", out / "ptq"]
     if ptq.main([*map(str, ptq_arguments), "--images", str(IMAGES)]) != 0:
         raise ValueError("post-training quantization failed")
-    rows.append({"run": "post-training quantization", "DSC": score(out / "ptq", out)})
+    rows.append({"run": "post-training quantization", "DSC": score_through_predict_sh(out / "ptq", out)})
     return pd.DataFrame(rows)
 
 
-def score(weights: Path, out: Path) -> float:
-    """DSC of a checkpoint in torch, or of an ONNX pair in the runtime, on the smoke run's images."""
-    return by_modality(score_cases(open_runner(weights), ValidationConfig(root=str(out / "val"))))["mean"]
+def score(checkpoint: Path, out: Path) -> float:
+    """DSC of a checkpoint in torch on the smoke run's images."""
+    return by_modality(score_cases(open_runner(checkpoint), ValidationConfig(root=str(out / "val"))))["mean"]
+
+
+def score_through_predict_sh(pair: Path, out: Path) -> float:
+    """DSC of an ONNX pair in the runtime, as the container starts it, on the smoke run's images."""
+    segs = out / "segs" / pair.name
+    environment = os.environ | {
+        "INPUT_DIR": str((out / "val/imgs").resolve()),
+        "OUTPUT_DIR": str(segs.resolve()),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    command = ["sh", str(PREDICT), "--no-zoom", "--weights", str(pair.resolve())]  # torch is scored without zoom too
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return float(summarise(evaluate_folder(segs, out / "val/gts", workers=1)).loc[("2D", MEAN), "dsc"])
 
 
 def missed(table: pd.DataFrame) -> list[str]:
