@@ -12,13 +12,16 @@ from training.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.data.case import case_files, read_case
 from training.data.config import DataConfig, from_mapping
 from training.data.loader import Loader
+from training.export import export_pair
 from training.model import build_model
 from training.quantization import calibrate
-from training.smoke import EXPORTED, choose_cases, missed, write_roots
+from training.smoke import EXPORTED, choose_cases, missed, score, score_through_predict_sh, write_roots
 from training.train import train
 from training.trainer.config import TrainConfig, apply_override
 from training.trainer.stages import make_model, set_training
 from training.trainer.step import TrainStep
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,22 @@ def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
     assert parts["distil_embeddings"].item() == pytest.approx(0, abs=1e-9)
     assert parts["distil_logits"].item() == pytest.approx(0, abs=1e-5)
     assert loss.item() == pytest.approx(parts["dice"].item(), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, root, tmp_path):
+    """The short form of `make train-smoke`: the shipped checkpoint, quantized and trained a little, to the container's
+    command, on one real image of each modality."""
+    for part in ("imgs", "gts"):
+        (tmp_path / "val" / part).mkdir(parents=True)
+        for path in (shared_data / "val" / part).glob("2DBox_*_0001.npz"):
+            (tmp_path / "val" / part / path.name).symlink_to(path)
+    train(settings(root, tmp_path / "3", 3, WEIGHTS / "light.pt", "optimizer.lr=0.0001"))
+    checkpoint = tmp_path / "3" / "best.pt"
+    export_pair(load_model(checkpoint), tmp_path / "int8")
+    in_torch = score(checkpoint, tmp_path)
+    assert in_torch > 0.7
+    assert abs(score_through_predict_sh(tmp_path / "int8", tmp_path) - in_torch) < 0.01
 
 
 def test_smoke_takes_images_by_turns_from_the_modalities(root, tmp_path):
