@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.data_root import write_phantom_root
+from training import qat
 from training.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.data.case import case_files, read_case
 from training.data.config import DataConfig, from_mapping
 from training.data.loader import Loader
-from training.export import export_pair
 from training.model import build_model
 from training.quantization import calibrate
 from training.smoke import EXPORTED, choose_cases, missed, score, score_through_predict_sh, write_roots
@@ -143,16 +143,21 @@ def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
 
 @pytest.mark.slow
 def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, root, tmp_path):
-    """The short form of `make train-smoke`: the shipped checkpoint, quantized and trained a little, to the container's
-    command, on one real image of each modality."""
+    """The short form of `make train-smoke`: the shipped checkpoint through all stages, a few steps each, to the
+    container's command, on one real image of each modality."""
     for part in ("imgs", "gts"):
         (tmp_path / "val" / part).mkdir(parents=True)
         for path in (shared_data / "val" / part).glob("2DBox_*_0001.npz"):
             (tmp_path / "val" / part / path.name).symlink_to(path)
-    train(settings(root, tmp_path / "3", 3, WEIGHTS / "light.pt", "optimizer.lr=0.0001"))
-    checkpoint = tmp_path / "3" / "best.pt"
-    export_pair(load_model(checkpoint), tmp_path / "int8")
-    in_torch = score(checkpoint, tmp_path)
+    overrides = [
+        "budget.samples=4",
+        "data.batch_size=2",
+        "data.sampling.samples_per_modality=2",
+        "validation.root=null",
+    ]
+    arguments = ["--checkpoint", WEIGHTS / "light.pt", "--root", root, "--runs", tmp_path, "--out", tmp_path / "int8"]
+    assert qat.main([*map(str, arguments), "threads=1", *short]) == 0
+    in_torch = score(tmp_path / "stage3" / "best.pt", tmp_path)
     assert in_torch > 0.7
     assert abs(score_through_predict_sh(tmp_path / "int8", tmp_path) - in_torch) < 0.01
 
