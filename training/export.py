@@ -76,6 +76,17 @@ def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     return encoder, decoder
 
 
+def add_normalise(parser: argparse.ArgumentParser) -> None:
+    """Add `--normalise`, which every command needs that starts from a checkpoint that does not say."""
+    parser.add_argument(
+        "--normalise",
+        choices=[AFTER_PADDING, BEFORE_PADDING],
+        default=AFTER_PADDING,
+        help="min-max normalisation that the model was trained with: after the padding (QMedSAM, our training) or "
+        "before it (LiteMedSAM's public checkpoint) (default: %(default)s)",
+    )
+
+
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -87,13 +98,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model", choices=list(MODELS), help=f"model (default: the checkpoint's own, else {DEFAULT_MODEL})"
     )
-    parser.add_argument(
-        "--normalise",
-        choices=[AFTER_PADDING, BEFORE_PADDING],
-        default=AFTER_PADDING,
-        help="min-max normalisation that the model was trained with: after the padding (QMedSAM, our training) or "
-        "before it (LiteMedSAM's public checkpoint) (default: %(default)s)",
-    )
+    add_normalise(parser)
     return parser.parse_args(arguments)
 
 

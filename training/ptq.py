@@ -17,13 +17,12 @@ import onnx
 from torch import nn
 
 from inference.errors import CaseError
-from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
 from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.data.augmentation import AugmentationConfig
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import Loader
-from training.export import trace_pair
+from training.export import add_normalise, trace_pair
 from training.model import MODELS
 from training.onnx_pair import INT8, describe, embedding_names, write_pair
 from training.quantization import Recipe
@@ -105,12 +104,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model", choices=list(MODELS), help=f"model (default: the checkpoint's own, else {DEFAULT_MODEL})"
     )
-    parser.add_argument(
-        "--normalise",
-        choices=[AFTER_PADDING, BEFORE_PADDING],
-        default=AFTER_PADDING,
-        help="min-max normalisation that the model was trained with (default: %(default)s)",
-    )
+    add_normalise(parser)
     return parser.parse_args(arguments)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model, read_checkpoint
-from training.export import export_pair
+from training.export import add_normalise, export_pair
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST
@@ -26,13 +26,14 @@ CONFIGS = Path(__file__).parent / "configs"
 STAGES = {"litemedsam": "stage{}.yaml", "light": "light_stage{}.yaml"}
 
 
-def train_stages(checkpoint: Path, root: Path, runs: Path, overrides: list[str]) -> Path:
+def train_stages(checkpoint: Path, root: Path, runs: Path, normalise: str, overrides: list[str]) -> Path:
     """Stages 1, 2 and 3.
 
     Args:
         checkpoint: floating-point checkpoint.
         root: training tree.
         runs: folder for the runs, `stage1` to `stage3`.
+        normalise: `after_padding` or `before_padding`, as the checkpoint was trained.
         overrides: settings `key=value` for every stage.
 
     Returns:
@@ -44,7 +45,7 @@ def train_stages(checkpoint: Path, root: Path, runs: Path, overrides: list[str])
     init = checkpoint
     for stage in (1, 2, 3):
         output = runs / f"stage{stage}"
-        settings = [f"output={output}", f"init={init}", f"data.root={root}", *overrides]
+        settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}", *overrides]
         train(read_config(CONFIGS / STAGES[name].format(stage), settings))
         init = output / BEST
     return init
@@ -58,12 +59,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="tree <Modality>/<Dataset>/*.npz")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two ONNX files")
     parser.add_argument("--runs", type=Path, default=Path("runs/qat"), metavar="DIR", help="(default: %(default)s)")
-    parser.add_argument(
-        "--normalise",
-        choices=["after_padding", "before_padding"],
-        default="after_padding",
-        help="min-max normalisation that the model was trained with (default: %(default)s)",
-    )
+    add_normalise(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of every stage, e.g. threads=2")
     return parser.parse_args(arguments)
 
@@ -71,7 +67,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
-        best = train_stages(args.checkpoint, args.root, args.runs, args.overrides)
+        best = train_stages(args.checkpoint, args.root, args.runs, args.normalise, args.overrides)
         if os.environ.get("RANK", "0") == "0":
             export_pair(load_model(best), args.out, args.normalise)
     except (CheckpointError, ValueError, OSError) as error:
