@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -77,12 +77,15 @@ def _read(path: Path) -> Array | None:
 
 
 def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
+    def write(file: IO[bytes]) -> None:  # called only where a file could be made: exporting takes time
+        blob = compiled.export_model().getvalue()
+        file.write(blob)
+        file.write(TRAILER.pack(MAGIC, len(blob)))
+
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            blob = compiled.export_model().getvalue()
-            whole = blob + TRAILER.pack(MAGIC, len(blob))
-            write_atomically(folder / name, lambda file, data=whole: file.write(data))
+            write_atomically(folder / name, write)
             return
         except OSError:  # read-only or full: the run does not depend on it
             continue

@@ -9,7 +9,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -102,7 +102,17 @@ def _fill(array: Array, member: IO[bytes], name: str) -> None:
         raise CaseError(f"'{name}' holds more data than its header says")
 
 
-def write_atomically(path: Path, write: Any) -> None:
+def _process_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# Asked for once, at import: it can only be read by changing it for a moment, which two threads must not do at once.
+UMASK = _process_umask()
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write(file)` on a temporary file beside `path`, then rename it: `path` is whole or untouched.
 
     Raises:
@@ -112,17 +122,11 @@ def write_atomically(path: Path, write: Any) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             write(file)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide results from the user of the mounted folder
+        os.chmod(temporary, 0o666 & ~UMASK)  # mkstemp's 0600 would hide results from the user of the mounted folder
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_segs(path: Path, segs: Array) -> None:

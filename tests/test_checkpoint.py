@@ -113,8 +113,8 @@ def test_missing_and_truncated_files_are_named(tmp_path):
 def test_interrupted_save_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "a.pth", Tiny(), epoch=1)
 
-    def disk_full(content, path):
-        path.write_bytes(b"half")
+    def disk_full(content, file):
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", disk_full)

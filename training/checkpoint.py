@@ -1,6 +1,5 @@
 """Checkpoints: published ones (a plain state dictionary) and our own, which also say which model they hold."""
 
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from inference.npz import write_atomically
 from training.model import build_model
 
 DEFAULT_MODEL = "litemedsam"  # what a checkpoint that does not say is taken for
@@ -49,21 +49,12 @@ def save_checkpoint(path: Path, model: nn.Module, half: bool = False, **extra: A
         "recipe": recipe and recipe.to_dict(),
         "batchnorm_merged": getattr(model, "batchnorm_merged", False),
     }
-    write_atomically(path, {**content, **extra})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: torch.save({**content, **extra}, file))
 
 
 def halved(value: Tensor) -> Tensor:
     return value.half() if value.is_floating_point() and value.numel() >= HALVED_FROM else value
-
-
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -1,6 +1,5 @@
 """The log of a run: rows of figures, written as CSV and drawn as a plot."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,15 @@ import pandas as pd
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from inference.npz import write_atomically
+
 Rows = list[dict[str, Any]]
 
 
 def write_csv(path: Path, rows: Rows) -> None:
     """Write rows as CSV, atomically; columns in the order in which they first occur."""
-    temporary = path.with_suffix(".tmp")
-    pd.DataFrame(rows).to_csv(temporary, index=False)
-    os.replace(temporary, path)
+    text = pd.DataFrame(rows).to_csv(index=False)
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def plot(path: Path, steps: Rows, epochs: Rows) -> None:
@@ -35,7 +35,5 @@ def plot(path: Path, steps: Rows, epochs: Rows) -> None:
     right.set(xlabel="image samples", ylabel="DSC", title="validation")
     if right.get_lines():
         right.legend(fontsize=8)
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
     plt.close(figure)
-    os.replace(temporary, path)
