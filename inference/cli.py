@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
+from inference.options import AUTO, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
 
 if TYPE_CHECKING:
     from inference.model import Model
-    from inference.options import Options
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 log = logging.getLogger("qmedsam")
@@ -58,16 +58,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="folder for the results; with --image, the mask file (.png or .tif)")  # fmt: skip
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR",
                         help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
-    parser.add_argument("--box-batch", type=positive, default=16, metavar="N",
+    parser.add_argument("--box-batch", type=positive, default=Options.box_batch, metavar="N",
                         help="boxes decoded at once: fewer take less memory (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--strategy", choices=("flatten", "propagate"), default="propagate",
+    parser.add_argument("--strategy", choices=STRATEGIES, default=Options.strategy,
                         help="in volumes: the same box on every slice, or from the middle slice outward with each "
                         "slice prompted by the last mask (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--overlap", choices=("later", "logit", "size"), default="size",
+    parser.add_argument("--overlap", choices=OVERLAP_RULES, default=Options.overlap,
                         help="who has a pixel claimed twice, see README (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-zoom", action="store_false", dest="zoom",
                         help="do not segment small objects on magnifying windows of their own")  # fmt: skip
-    parser.add_argument("--precision", choices=("auto", "f32", "bf16"), default="auto",
+    parser.add_argument("--precision", choices=PRECISIONS, default=AUTO,
                         help="arithmetic; auto takes bf16 where the CPU has it (default: %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=positive, default=0, metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
@@ -126,7 +126,6 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
     from inference.model import Model
-    from inference.options import Options
     from inference.run import case_paths, run_cases
 
     options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
@@ -146,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def _run_picture(parsed: argparse.Namespace, model: "Model", options: "Options") -> int:
+def _run_picture(parsed: argparse.Namespace, model: "Model", options: Options) -> int:
     from inference.overlay import write_overlay
     from inference.picture import read_picture, write_mask
     from inference.run import describe, make_folder

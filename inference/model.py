@@ -8,12 +8,11 @@ from inference.compiled_cache import cache_folders, load_compiled
 from inference.errors import SetupError
 from inference.metadata import Metadata, read_metadata
 from inference.openvino_runtime import CompiledModel, Core, InferRequest
+from inference.options import AUTO, BF16, F32
 
 Embeddings = list[Array]
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
-AUTO, F32, BF16 = "auto", "f32", "bf16"
-PRECISIONS = (AUTO, F32, BF16)
 
 
 class Model:

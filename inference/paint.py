@@ -3,19 +3,15 @@
 import numpy as np
 
 from inference.arrays import Array, Float32Array, Float64Array
+from inference.options import LATER, LOGIT
 from inference.resample import Region
-
-LATER = "later"  # the baseline's rule: of two objects that claim a pixel, the later box has it
-LOGIT = "logit"  # the object with the higher logit has it; of equals, the earlier box
-SIZE = "size"  # the same after log2 of the box's area is taken from the logit: small objects lie in front of large ones
-RULES = (LATER, LOGIT, SIZE)
 
 
 def advantages(rule: str, boxes: Float64Array) -> Float32Array | None:
     """What is added to each object's logits before they are compared, (N,); None where they are not compared.
 
     Args:
-        rule: one of `RULES`.
+        rule: one of `inference.options.OVERLAP_RULES`.
         boxes: (N, 4) boxes of the objects, pixels.
     """
     if rule == LATER:

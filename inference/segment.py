@@ -12,7 +12,7 @@ from inference.options import FLATTEN, PROPAGATE, Options
 from inference.plan import Plan, make_plan
 from inference.propagate import propagate
 
-STRATEGIES = {FLATTEN: flatten, PROPAGATE: propagate}
+WAYS = {FLATTEN: flatten, PROPAGATE: propagate}
 
 
 def plan_of(case: Case, model: Model, options: Options) -> Plan:
@@ -33,6 +33,6 @@ def segment(
         `segs`: (H, W), or (D, H, W) for a volume; 0 is background, i the object of the i-th box, from 1.
     """
     segs = np.zeros(case.shape, case.segs_dtype)
-    strategy = STRATEGIES[options.strategy] if case.is_volume else flatten
+    strategy = WAYS[options.strategy] if case.is_volume else flatten
     strategy(case, plan, model, segs, options, on_slice)
     return segs if case.is_volume else segs[0]

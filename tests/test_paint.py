@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from inference.paint import LATER, LOGIT, SIZE, Canvas, advantages
+from inference.options import LATER, LOGIT, SIZE
+from inference.paint import Canvas, advantages
 from inference.resample import Region, Span
 
 WHOLE = Region(Span(0, 1), Span(0, 4))

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from inference.case import make_case, read_case
-from inference.model import F32, Model
-from inference.options import FLATTEN, PROPAGATE, Options
-from inference.paint import LATER, LOGIT, SIZE
+from inference.model import Model
+from inference.options import F32, FLATTEN, LATER, LOGIT, PROPAGATE, SIZE, Options
 from inference.segment import plan_of, segment
 from training.reference import segment_reference
 
