@@ -6,6 +6,7 @@ first: type, shape and size are checked before a byte of data is read or allocat
 
 import math
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -51,11 +52,18 @@ def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, A
         raise CaseError(f"damaged or truncated npz file ({error or 'unexpected end'})") from error
     except (NotImplementedError, RuntimeError) as error:  # unknown compression, encryption
         raise CaseError(f"npz file uses a zip feature that numpy never writes ({error})") from error
+    except (ValueError, LookupError, ArithmeticError, struct.error) as error:
+        # zipfile trusts the offsets, lengths and names that it reads, and lets what comes of it through.
+        raise CaseError(f"damaged npz file ({type(error).__name__} in its directory)") from error
     except OSError as error:
         raise CaseError(f"cannot be read ({error.strerror or error})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> Array:
+    compression = archive.getinfo(f"{name}.npy").compress_type
+    if compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # LZMA allocates the dictionary that a header asks for, up to 4 GiB, before the first byte.
+        raise CaseError(f"'{name}' is compressed by method {compression}, which numpy never writes")
     with archive.open(f"{name}.npy") as member:
         shape, fortran_order, dtype = _read_header(member, name)
         needed = math.prod(shape) * dtype.itemsize

@@ -224,3 +224,12 @@ class TestRefused:
         path.mkdir()
         with pytest.raises(CaseError, match="cannot be read"):
             read_case(path, BUDGET)
+
+    @pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+    def test_compression_that_numpy_never_writes(self, tmp_path, compression):
+        path = tmp_path / "case.npz"
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            archive.writestr("imgs.npy", npy(IMAGE))
+            archive.writestr("boxes.npy", npy(np.array(BOX_2D)))
+        with pytest.raises(CaseError, match=f"method {compression}"):
+            read_case(path, BUDGET)
