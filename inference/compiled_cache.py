@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from inference.arrays import Array
-from inference.npz import write_atomically
+from inference.atomic import write_atomically
 from inference.openvino_runtime import CompiledModel, Core, Tensor, get_version
 
 log = logging.getLogger("qmedsam")

@@ -1,51 +1,117 @@
-"""Reading arrays from an npz archive that nobody vouches for, and writing one that is whole or absent.
+"""Reading arrays from an npz archive that nobody vouches for, and writing one.
 
 `np.load` would unpickle (never wanted here) or allocate whatever a header promises. This reader looks at every header
-first: type, shape and size are checked before a byte of data is read or allocated.
+first: type, shape and size can be checked before a byte of data is read or allocated. Nor does it believe any other
+length in the file: what is read at once is bounded, so that memory is that of the arrays asked for and a few MB.
 """
 
+import io
 import math
-import os
+import stat
 import struct
-import tempfile
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from inference.arrays import Array
+from inference.atomic import write_atomically
 from inference.errors import CaseError
 
 # zlib at level 1 compresses label maps about 5 times faster than the default level 6 of np.savez_compressed, for a
 # file a few per cent larger; any reader of npz reads it.
 DEFLATE_LEVEL = 1
 READ_BYTES = 1 << 20
-MAX_HEADER_BYTES = 10_000
+HEADER_BYTES = 1024  # numpy writes 128; a longer one only feeds its parser
 
 
-def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, Array]:
-    """Read the named arrays that the archive holds.
+class Header(NamedTuple):
+    """What a member says of itself.
 
-    Args:
-        path: an `.npz` file.
-        names: array names to read; names that the archive lacks are left out of the result.
-        max_bytes: limit on the memory of all arrays together, checked before it is allocated.
+    Attributes:
+        start: bytes of the member before the data.
+    """
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[Any]
+    start: int
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+
+class Npz:
+    """An open npz archive. Use `open_npz`, which turns what goes wrong into a `CaseError`."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._members = set(archive.namelist())
+
+    def header(self, name: str) -> Header | None:
+        """The header of an array; None where the archive lacks it."""
+        if f"{name}.npy" not in self._members:
+            return None
+        compression = self._archive.getinfo(f"{name}.npy").compress_type
+        if compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # LZMA allocates the dictionary that a header asks for, up to 4 GiB, before the first byte.
+            raise CaseError(f"'{name}' is compressed by method {compression}, which numpy never writes")
+        with self._archive.open(f"{name}.npy") as member:
+            return _parse_header(member.read(HEADER_BYTES), name)
+
+    def read(
+        self,
+        name: str,
+        header: Header,
+        dtype: np.dtype[Any] | None = None,
+        check: Callable[[Array], None] = lambda part: None,
+    ) -> Array:
+        """Read an array, converting it on the way, so that it is never in memory in both types.
+
+        Args:
+            header: from `header(name)`.
+            dtype: type of the result; the member's own where None.
+            check: called with each part of the values, in the member's own type, before it is converted.
+        """
+        shape = header.shape[::-1] if header.fortran_order else header.shape
+        array: Array = np.empty(shape, dtype or header.dtype)
+        flat, filled = array.reshape(-1), 0
+        with self._archive.open(f"{name}.npy") as member:
+            member.read(header.start)
+            while filled < len(flat):
+                step = min(READ_BYTES // header.dtype.itemsize, len(flat) - filled)
+                data = member.read(step * header.dtype.itemsize)
+                if len(data) < step * header.dtype.itemsize:
+                    raise CaseError(f"'{name}' is truncated: its header says {header.count} values")
+                values = np.frombuffer(data, header.dtype)
+                check(values)
+                flat[filled : filled + step] = values
+                filled += step
+            # Reading to the very end is also what makes zipfile check the CRC.
+            if member.read(1):
+                raise CaseError(f"'{name}' holds more data than its header says")
+        return array.T if header.fortran_order else array
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[Npz]:
+    """Open an archive to read headers and arrays from.
 
     Raises:
-        CaseError: not a zip archive, truncated, damaged, an object array, a non-numeric type, or too large.
+        CaseError: here or while it is open: not a zip archive, truncated, damaged, no file, unreadable; an object
+            array, a type that is no number.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = set(archive.namelist())
-            arrays = {}
-            for name in names:
-                if f"{name}.npy" in members:
-                    arrays[name] = _read_member(archive, name, max_bytes)
-                    max_bytes -= arrays[name].nbytes
-            return arrays
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CaseError("cannot be read (not a regular file)")  # a pipe would be waited on for ever
+        with _BoundedFile(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+            yield Npz(archive)
     except zipfile.BadZipFile as error:
         raise CaseError(f"not a whole npz file ({error})") from error
     except (EOFError, zlib.error) as error:
@@ -59,32 +125,64 @@ def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, A
         raise CaseError(f"cannot be read ({error.strerror or error})") from error
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> Array:
-    compression = archive.getinfo(f"{name}.npy").compress_type
-    if compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # LZMA allocates the dictionary that a header asks for, up to 4 GiB, before the first byte.
-        raise CaseError(f"'{name}' is compressed by method {compression}, which numpy never writes")
-    with archive.open(f"{name}.npy") as member:
-        shape, fortran_order, dtype = _read_header(member, name)
-        needed = math.prod(shape) * dtype.itemsize
-        if needed > max_bytes:
-            raise CaseError(f"'{name}' of shape {shape} needs {needed / 2**30:.1f} GiB, more than memory allows")
-        array: Array = np.empty(shape[::-1] if fortran_order else shape, dtype)
-        _fill(array, member, name)
-    return array.T if fortran_order else array
+def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, Array]:
+    """Read the named arrays that the archive holds.
+
+    Args:
+        path: an `.npz` file.
+        names: array names to read; names that the archive lacks are left out of the result.
+        max_bytes: limit on the memory of all arrays together, checked before it is allocated.
+
+    Raises:
+        CaseError: as `open_npz`; or too large.
+    """
+    arrays = {}
+    with open_npz(path) as archive:
+        for name in names:
+            header = archive.header(name)
+            if header is not None:
+                max_bytes -= header.count * header.dtype.itemsize
+                if max_bytes < 0:
+                    raise too_large(name, header)
+                arrays[name] = archive.read(name, header)
+    return arrays
 
 
-def _read_header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def too_large(name: str, header: Header) -> CaseError:
+    """The error for an array that memory does not allow."""
+    needed = header.count * header.dtype.itemsize // 2**20
+    return CaseError(f"'{name}' of shape {header.shape} needs {needed} MB, more than memory allows")
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file of which only so much is read at once as an honest archive needs.
+
+    A zip directory is read whole, however long it says it is: millions of empty members, each of which becomes an
+    object of several hundred bytes.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > READ_BYTES:
+            raise zipfile.BadZipFile(f"a directory of {size} bytes")
+        return super().read(size)
+
+
+def _parse_header(start: bytes, name: str) -> Header:
+    """Parse the header in the first bytes of a member.
+
+    numpy gets these bytes only, not the member: it would believe a length of 4 GB and read as much.
+    """
+    file = io.BytesIO(start)
     try:
-        version = np.lib.format.read_magic(member)
-        if version == (1, 0):
-            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(member, MAX_HEADER_BYTES)
-        elif version == (2, 0):
-            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(member, MAX_HEADER_BYTES)
-        else:
-            raise ValueError(f"npy format version {version}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
-        raise  # the archive is damaged, not the header wrong
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote: they are read all the same
+            version = np.lib.format.read_magic(file)
+            if version == (1, 0):
+                shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file, HEADER_BYTES)
+            elif version == (2, 0):
+                shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file, HEADER_BYTES)
+            else:
+                raise ValueError(f"npy format version {version}")
     except Exception as error:  # numpy parses the header as Python and lets the parser's many exceptions through
         raise CaseError(f"'{name}' has no valid npy header ({type(error).__name__})") from error
     if dtype.hasobject:
@@ -93,52 +191,15 @@ def _read_header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, n
         raise CaseError(f"'{name}' has type {dtype}, not numbers")
     if any(side < 0 for side in shape):
         raise CaseError(f"'{name}' has a negative shape {shape}")
-    return shape, fortran_order, dtype
-
-
-def _fill(array: Array, member: IO[bytes], name: str) -> None:
-    buffer = array.reshape(-1).view(np.uint8).data
-    filled = 0
-    while filled < len(buffer):
-        chunk = member.read(min(READ_BYTES, len(buffer) - filled))
-        if not chunk:
-            raise CaseError(f"'{name}' is truncated: {filled} of {len(buffer)} bytes")
-        buffer[filled : filled + len(chunk)] = chunk
-        filled += len(chunk)
-    # Reading to the very end is also what makes zipfile check the CRC.
-    if member.read(1):
-        raise CaseError(f"'{name}' holds more data than its header says")
-
-
-def _process_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-# Asked for once, at import: it can only be read by changing it for a moment, which two threads must not do at once.
-UMASK = _process_umask()
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write(file)` on a temporary file beside `path`, then rename it: `path` is whole or untouched.
-
-    Raises:
-        OSError: the folder is not writable, or the disk is full.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o666 & ~UMASK)  # mkstemp's 0600 would hide results from the user of the mounted folder
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    return Header(shape, fortran_order, dtype, file.tell())
 
 
 def write_segs(path: Path, segs: Array) -> None:
-    """Write `segs` as the only array of a compressed npz, readable by plain `np.load`."""
+    """Write `segs` as the only array of a compressed npz, readable by plain `np.load`.
+
+    Raises:
+        OSError: the folder is not writable, or the disk is full; `path` is as it was.
+    """
 
     def write(file: IO[bytes]) -> None:
         with (

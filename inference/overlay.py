@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from inference.arrays import Array, Float64Array
+from inference.atomic import write_atomically
 from inference.case import Case
-from inference.npz import write_atomically
 from inference.plan import Plan
 from inference.zoom import WHOLE_IMAGE
 

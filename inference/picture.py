@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from inference.arrays import Array
+from inference.atomic import write_atomically
 from inference.case import Case, make_case
 from inference.errors import CaseError
-from inference.npz import write_atomically
 
 PERCENTILES = (0.5, 99.5)  # of the non-zero pixels: the range of a 16-bit picture that becomes 0..255
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inference.npz import write_atomically
+from inference.atomic import write_atomically
 from training.model import build_model
 
 DEFAULT_MODEL = "litemedsam"  # what a checkpoint that does not say is taken for

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from inference.atomic import write_atomically
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
 from inference.memory import case_budget
-from inference.npz import read_arrays, write_atomically
+from inference.npz import read_arrays
 from training.metrics import case_scores
 
 MEAN = "mean over modalities"

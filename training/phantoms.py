@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inference.atomic import write_atomically
 from inference.errors import EXIT_OK, EXIT_SETUP
-from inference.npz import write_atomically
 
 Point = tuple[float, float]
 

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from inference.atomic import write_atomically
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError
-from inference.npz import write_atomically
 from training.data import statistics
 from training.data.case import Case, as_label_map, case_files, read_case, write_case
 from training.data.intensity import rescale_percentiles, window

@@ -7,8 +7,9 @@ from typing import IO
 
 import numpy as np
 
+from inference.atomic import write_atomically
 from inference.errors import CaseError
-from inference.npz import DEFLATE_LEVEL, read_arrays, write_atomically
+from inference.npz import DEFLATE_LEVEL, read_arrays
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 LARGEST_CASE_BYTES = (

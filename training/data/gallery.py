@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from inference.npz import write_atomically
+from inference.atomic import write_atomically
 from training.data.augmentation import AugmentationConfig, Range
 from training.data.batch import Batch, draw_batch, render
 from training.data.boxes import BoxConfig

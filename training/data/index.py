@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from inference.atomic import write_atomically
 from inference.errors import CaseError
-from inference.npz import read_arrays, write_atomically
+from inference.npz import read_arrays
 from training.data.case import LARGEST_CASE_BYTES, case_files
 from training.data.targets import TargetConfig, find_targets
 

@@ -9,7 +9,7 @@ import pandas as pd
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from inference.npz import write_atomically
+from inference.atomic import write_atomically
 
 Rows = list[dict[str, Any]]
 

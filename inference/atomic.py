@@ -1,0 +1,36 @@
+"""Writing files that are whole or absent, whenever the process is killed."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+# The name under which a file is written: hidden, so that nothing takes it for a result.
+PREFIX, SUFFIX = ".qmedsam-", ".part"
+STALE_SECONDS = 3600.0
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Call `write(file)` on a temporary file beside `path`, then rename it: `path` is whole or untouched.
+
+    Raises:
+        OSError: the folder is not writable, or the disk is full. The temporary file is gone.
+    """
+    temporary = path.with_name(f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}")
+    try:
+        with open(temporary, "xb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what runs that were killed outright left in `folder`: temporary files untouched for an hour."""
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with contextlib.suppress(OSError):  # another run removed it, or owns it
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
