@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from inference.arrays import Array, Float32Array
 from inference.compiled_cache import cache_folders, load_compiled
@@ -32,10 +33,8 @@ class Model:
         """
         self.metadata = _pair_metadata(weights)
         core = Core()
-        self.precision = _resolve(precision, core)
-        config = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-        if threads:
-            config["INFERENCE_NUM_THREADS"] = threads
+        config = engine_config(core, precision, threads)
+        self.precision: str = config["INFERENCE_PRECISION_HINT"]
         folders = [cache] if cache else cache_folders(weights)
 
         def load(name: str) -> CompiledModel:
@@ -86,10 +85,12 @@ def _pair_metadata(weights: Path) -> Metadata:
     return encoder
 
 
-def _resolve(precision: str, core: Core) -> str:
-    if precision != AUTO:
-        return precision
-    return BF16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else F32
+def engine_config(core: Core, precision: str, threads: int = 0) -> dict[str, Any]:
+    """OpenVINO's settings for one inference at a time, as quickly as may be; `precision` and `threads` as in `Model`."""
+    if precision == AUTO:
+        precision = BF16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else F32
+    config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    return {**config, "INFERENCE_NUM_THREADS": threads} if threads else config
 
 
 def _last_line(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Run times and peak memory of whole processes, side by side; `python -m training.benchmark --help`."""
