@@ -14,7 +14,10 @@ from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
 
 PREFIX = "qmedsam."
 FORMAT = "1"
-BOX_CONVENTION = "xyxy_input_pixels"
+# Where a box ends for the model: at the index of its last pixel, as cases give it and the LiteMedSAM baseline takes it,
+# or at that pixel's far edge, where the object really ends. For an object of 8 pixels the two differ by an eighth.
+INDICES, PIXEL_EDGES = "xyxy_input_pixels", "xyxy_pixel_edges"
+BOX_CONVENTIONS = (INDICES, PIXEL_EDGES)
 METADATA_PROPS = 14  # field of ModelProto
 KEY, VALUE = 1, 2  # fields of StringStringEntryProto
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5  # protobuf wire types
@@ -29,6 +32,7 @@ class Metadata:
         encoder: name of the image encoder, e.g. `tiny_vit`.
         input_size: side of the encoder's square input, pixels.
         normalise: `after_padding` or `before_padding` (see `inference.preprocess`).
+        box_convention: where the model's boxes end, `INDICES` or `PIXEL_EDGES`.
         embeddings: names of the encoder's outputs, which are inputs of the decoder.
         precision: `float32` or `int8`.
         pair: hash common to the two files that were exported together.
@@ -38,6 +42,7 @@ class Metadata:
     encoder: str
     input_size: int
     normalise: str
+    box_convention: str
     embeddings: tuple[str, ...]
     precision: str
     pair: str
@@ -58,13 +63,14 @@ def read_metadata(path: Path) -> Metadata:
             encoder=props["encoder"],
             input_size=int(props["input_size"]),
             normalise=props["normalise"],
+            box_convention=props["box_convention"],
             embeddings=tuple(props["embeddings"].split(",")),
             precision=props["precision"],
             pair=props["pair"],
         )
     except (KeyError, ValueError) as error:
         raise SetupError(f"{path}: incomplete metadata ({error}); export it again") from error
-    if metadata.normalise not in (AFTER_PADDING, BEFORE_PADDING) or props.get("box_convention") != BOX_CONVENTION:
+    if metadata.normalise not in (AFTER_PADDING, BEFORE_PADDING) or metadata.box_convention not in BOX_CONVENTIONS:
         raise SetupError(f"{path}: unknown normalisation or box convention in its metadata; use a matching runtime")
     return metadata
 

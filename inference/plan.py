@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.arrays import BoolArray, Float64Array, IntArray
+from inference.boxes import to_convention
+from inference.metadata import Metadata
 from inference.zoom import Window, plan_windows
 
 
@@ -30,7 +32,7 @@ class Plan:
     """The boxes of a case and the windows they are segmented on; a window is the same on all slices.
 
     Attributes:
-        boxes: (N, 6) in the common form (see `inference.boxes`).
+        boxes: (N, 6) in the common form (see `inference.boxes`) and the model's box convention.
         windows: all windows, the first the whole image.
         chosen: (N,) index of each box's window.
     """
@@ -63,8 +65,17 @@ class Plan:
         return views
 
 
-def make_plan(boxes: Float64Array, height: int, width: int, input_size: int, zoom: bool) -> Plan:
-    """Plan a case from its boxes (N, 6): the windows that magnify small objects, or the whole image for all."""
+def make_plan(boxes: Float64Array, height: int, width: int, metadata: Metadata, zoom: bool) -> Plan:
+    """Plan a case from its boxes: the windows that magnify small objects, or the whole image for all.
+
+    Args:
+        boxes: (N, 6) of the case, voxel indices.
+        height, width: of the case's slices.
+        metadata: of the model pair; its box convention is that of the plan's boxes.
+        zoom: whether to magnify at all.
+    """
+    boxes = to_convention(boxes, height, width, metadata.box_convention)
+    input_size = metadata.input_size
     if zoom:
         windows, chosen = plan_windows(boxes[:, [0, 1, 3, 4]], height, width, input_size)
     else:

@@ -17,7 +17,7 @@ WAYS = {FLATTEN: flatten, PROPAGATE: propagate}
 
 def plan_of(case: Case, model: Model, options: Options) -> Plan:
     """Which windows of the case are encoded, and which boxes are decoded on each."""
-    return make_plan(case.boxes, *case.shape[1:], model.metadata.input_size, options.zoom)
+    return make_plan(case.boxes, *case.shape[1:], model.metadata, options.zoom)
 
 
 def segment(

@@ -1,6 +1,6 @@
 """Augmentations: what each does, that it can be switched off, and that without any a sample is the runtime's input."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference.metadata import INDICES, PIXEL_EDGES
 from inference.preprocess import AFTER_PADDING, BEFORE_PADDING, Geometry, encoder_input
 from training.data import augmentation, gallery
 from training.data.augmentation import AugmentationConfig, Range, change_intensities, draw_geometry, draw_intensities
@@ -22,7 +23,7 @@ from training.data.views import View, draw_view, keep_in_view, view_matrix
 from training.phantoms import phantom_case_2d
 
 NONE = AugmentationConfig().only()
-EXACT_BOXES = BoxConfig(pixel_share=0, relative_high=0)
+EXACT_BOXES = BoxConfig(convention=PIXEL_EDGES, pixel_share=0, relative_high=0)
 CPU = torch.device("cpu")
 
 
@@ -66,7 +67,7 @@ def test_an_unchanged_sample_is_what_the_runtime_feeds_the_model(
 def test_masks_and_boxes_of_an_unchanged_sample() -> None:
     item = phantom_slice((256, 200))
     batch = make_batch([item], NONE, BoxConfig(pixel_share=0, relative_high=0, per_image=10))
-    masks = {tuple(box.int().tolist()[:2]): mask for box, mask in zip(batch.boxes, batch.masks, strict=True)}
+    masks = {tuple(box.round().int().tolist()[:2]): mask for box, mask in zip(batch.boxes, batch.masks, strict=True)}
     assert len(masks) == len(item.targets) == 3
     for numbers, box in zip(item.targets.members, item.targets.boxes.astype(int), strict=True):
         expected = np.isin(item.targets.objects, numbers)
@@ -369,7 +370,7 @@ def box_errors(config: BoxConfig, box: list[float], pixel_size: float, input_siz
     errors = draw_box_errors(np.random.default_rng(0), config, 400, input_size)
     boxes = torch.tensor([box]).repeat(400, 1)
     limits = torch.tensor([[0.0, 0, input_size, input_size]]).repeat(400, 1)
-    moved = with_errors(boxes, errors, torch.full((400,), pixel_size), limits)
+    moved = with_errors(boxes, errors, torch.full((400,), pixel_size), limits, config.convention)
     return ((moved - boxes) * torch.tensor([-1, -1, 1, 1])).numpy()
 
 
@@ -387,15 +388,26 @@ def test_relative_errors_follow_the_sides() -> None:
     np.testing.assert_allclose([moved[:, 3].min(), moved[:, 3].max()], [-1, 2], atol=0.04)
 
 
-def test_boxes_may_end_at_the_last_pixel_instead_of_its_edge() -> None:
+def test_boxes_are_rounded_to_image_pixels() -> None:
     moved = box_errors(EXACT_BOXES, [50, 60, 150, 80], pixel_size=4)
-    assert not moved[:, :2].any()
-    np.testing.assert_allclose([moved[:, 2:].min(), moved[:, 2:].max()], [-4, 0], atol=0.1)
+    np.testing.assert_allclose([moved.min(), moved.max()], [-2, 2], atol=0.1)
+
+
+def test_indices_end_one_pixel_before_the_edges() -> None:
+    edges = box_errors(EXACT_BOXES, [50, 60, 150, 80], pixel_size=4)
+    indices = box_errors(replace(EXACT_BOXES, convention=INDICES), [50, 60, 150, 80], pixel_size=4)
+    np.testing.assert_allclose(indices - edges, np.broadcast_to([0, 0, -4, -4], edges.shape), atol=1e-4)
+
+
+def test_a_box_never_vanishes() -> None:
+    config = replace(EXACT_BOXES, convention=INDICES)
+    moved = box_errors(config, [50, 60, 52, 62], pixel_size=8)
+    assert (2 + moved[:, :2] + moved[:, 2:]).min() >= 1 - 1e-5
 
 
 def test_boxes_stay_in_the_image() -> None:
     slices = [phantom_slice((120, 240), seed=seed) for seed in range(8)]
-    boxes = make_batch(slices, NONE, BoxConfig(pixel_share=1, pixels=200)).boxes
+    boxes = make_batch(slices, NONE, BoxConfig(convention=PIXEL_EDGES, pixel_share=1, pixels=200)).boxes
     assert boxes[:, :2].min() == 0
     assert boxes[:, 2].max() == 256
     assert boxes[:, 3].max() == 128

@@ -34,6 +34,7 @@ def test_what_onnx_wrote_is_read(tmp_path):
     metadata = read_metadata(onnx_file(tmp_path, PROPS))
     assert (metadata.model, metadata.encoder, metadata.input_size) == ("light", "light_encoder", 256)
     assert (metadata.normalise, metadata.precision, metadata.pair) == ("before_padding", "int8", "0123abcd")
+    assert metadata.box_convention == "xyxy_input_pixels"
     assert metadata.embeddings == ("image_embedding", "image_embedding_1")
 
 

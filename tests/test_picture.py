@@ -6,13 +6,17 @@ import pytest
 
 from inference.case import make_case
 from inference.errors import CaseError
+from inference.metadata import INDICES, Metadata
 from inference.overlay import write_overlay
 from inference.picture import read_picture, write_mask
 from inference.plan import make_plan
+from inference.preprocess import AFTER_PADDING
+
+METADATA = Metadata("light", "light_encoder", 256, AFTER_PADDING, INDICES, ("image_embedding",), "float32", "0123")
 
 
 def whole_image(case):
-    return make_plan(case.boxes, *case.shape[1:], 256, zoom=False)
+    return make_plan(case.boxes, *case.shape[1:], METADATA, zoom=False)
 
 
 BOX = [2.0, 2.0, 20.0, 20.0]

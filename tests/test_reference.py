@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from inference.metadata import INDICES, PIXEL_EDGES
 from training.checkpoint import save_checkpoint
 from training.model import build_model
 from training.reference import box_around, main, preprocess, segment_reference
@@ -14,6 +15,7 @@ class BrightInsideBox(nn.Module):
     """Logit of a pixel: its brightness - 0.5 inside the box, minus one outside. Remembers what it was asked."""
 
     input_size = 8
+    box_convention = INDICES
 
     def __init__(self):
         super().__init__()
@@ -53,6 +55,13 @@ def test_image_that_is_not_square_is_scaled_by_its_longest_side_and_cropped_back
     assert model.boxes == [[0, 0, 8, 2]]
     assert segs.shape == (4, 16)
     np.testing.assert_array_equal(np.unique(np.nonzero(segs)[1]), [4, 5, 6, 7])
+
+
+def test_boxes_reach_the_far_edges_of_their_last_pixels_where_the_model_wants_them_to():
+    model = BrightInsideBox()
+    model.box_convention = PIXEL_EDGES
+    segment_reference(model, np.zeros((8, 8), np.uint8), np.array([[1, 2, 4, 5], [3, 3, 8, 7]]))
+    assert model.boxes == [[1, 2, 5, 6], [3, 3, 8, 8]]  # not beyond the image
 
 
 @pytest.mark.parametrize(("normalise", "low"), [("after_padding", 0.5), ("before_padding", 0.0)])

@@ -15,6 +15,7 @@ import torch
 import yaml
 from torch import nn
 
+from inference.metadata import INDICES
 from tests.data_root import write_phantom_root
 from training.checkpoint import load_model, read_checkpoint
 from training.phantoms import phantom_case_2d
@@ -210,7 +211,7 @@ def write_validation_case(root: Path, name: str, seed: int) -> np.ndarray:
 class FilledBox(nn.Module):
     """Says that an object fills its box: a model whose score is known."""
 
-    name, input_size = "filled", 256
+    name, input_size, box_convention = "filled", 256, INDICES
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from torch import nn
 
-from inference.metadata import BOX_CONVENTION, FORMAT, PREFIX
+from inference.metadata import FORMAT, PREFIX
 
 FLOAT32, INT8 = "float32", "int8"
 
@@ -25,7 +25,7 @@ def describe(model: nn.Module, embeddings: int, normalise: str, precision: str) 
         "encoder": type(model.image_encoder).__module__.rpartition(".")[2],
         "input_size": str(model.input_size),
         "normalise": normalise,
-        "box_convention": BOX_CONVENTION,
+        "box_convention": model.box_convention,
         "embeddings": ",".join(embedding_names(embeddings)),
         "precision": precision,
     }

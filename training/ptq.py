@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
             in_memory=False,
             augmentation=AugmentationConfig().only("crop"),
         )
-        batches = calibration_batches(config, options.images)
+        batches = calibration_batches(config.with_boxes_of(model), options.images)
         encoder, decoder = quantize_pair(model, Recipe(), batches)
         write_pair(options.out, encoder, decoder, describe(model, len(encoder.graph.output), options.normalise, INT8))
     except (CaseError, CheckpointError, OSError, ValueError) as error:

@@ -23,6 +23,7 @@ from training.model import MODELS
 FLATTEN, PROPAGATE = "flatten", "propagate"
 LATER, LOGIT, SIZE = "later", "logit", "size"
 AFTER_PADDING, BEFORE_PADDING = "after_padding", "before_padding"
+PIXEL_EDGES = "xyxy_pixel_edges"
 MARGIN = 3 / 256  # by how much a propagated box grows on each side, of the image's longest side
 
 
@@ -47,10 +48,14 @@ def segment_reference(
     """
     is_volume = boxes.shape[1] == 6
     volume = imgs if is_volume else imgs[None]
+    boxes = boxes.astype(np.float64)
+    if model.box_convention == PIXEL_EDGES:  # cases give the index of the last pixel
+        columns = [3, 4] if is_volume else [2, 3]
+        boxes[:, columns] = np.minimum(boxes[:, columns] + 1, volume.shape[2:0:-1])
     segs = np.zeros(volume.shape[:3], np.uint8 if len(boxes) <= 255 else np.uint16)
     best = np.full(segs.shape, -np.inf, np.float32)  # highest score so far; ties go to the earlier box
 
-    for label, box in enumerate(boxes.astype(np.float64), start=1):
+    for label, box in enumerate(boxes, start=1):
         box_2d = box[[0, 1, 3, 4]] if is_volume else box
         area = (box_2d[2] - box_2d[0]) * (box_2d[3] - box_2d[1])
         z_min, z_max = np.rint(box[[2, 5]]).astype(int) if is_volume else (0, 0)

@@ -90,8 +90,8 @@ def write_roots(cases: list[tuple[str, Case]], out: Path) -> None:
     for number, (dataset, case) in enumerate(cases):
         write_case(out / "data" / dataset / f"{number}.npz", case)
         name = f"2DBox_{dataset.split('/')[0]}_{number:04d}.npz"
-        boxes = find_targets(case.gts, dataset, TargetConfig(unions={}, dominance=0)).boxes
-        np.savez_compressed(out / "val/imgs" / name, imgs=case.imgs, boxes=boxes)
+        edges = find_targets(case.gts, dataset, TargetConfig(unions={}, dominance=0)).boxes
+        np.savez_compressed(out / "val/imgs" / name, imgs=case.imgs, boxes=edges - [0, 0, 1, 1])
         np.savez_compressed(out / "val/gts" / name, gts=case.gts)
 
 

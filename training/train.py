@@ -54,8 +54,8 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
     if config.threads:
         torch.set_num_threads(config.threads)
 
-    loader = Loader(config.data, device, rank, world_size)
     model = make_model(config).to(device, memory_format=torch.channels_last)
+    loader = Loader(config.data.with_boxes_of(model), device, rank, world_size)
     resume = resume or Path(config.output) / LAST
     if config.stage > 0 and resume.exists():
         expect_scales(model)

@@ -56,6 +56,7 @@ class TorchModel:
             encoder=model.name,
             input_size=model.input_size,
             normalise=normalise,
+            box_convention=model.box_convention,
             embeddings=(),
             precision="float32",
             pair="",

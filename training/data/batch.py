@@ -150,7 +150,7 @@ def render(draft: Draft, config: DataConfig, device: torch.device) -> Batch:
     errors = BoxErrors(*(getattr(draft.box_errors, f.name)[kept] for f in fields(BoxErrors)))
     pixel_sizes = torch.from_numpy(np.array([sample.pixel_size for sample in samples], np.float32)[rows]).to(device)
     limits = torch.from_numpy(np.stack([sample.limits for sample in samples])[rows]).to(device)
-    boxes = with_errors(tight_boxes(masks), errors, pixel_sizes, limits)
+    boxes = with_errors(tight_boxes(masks), errors, pixel_sizes, limits, config.boxes.convention)
     return Batch(images, masks.float(), boxes, image_index[kept_device], [sample.modality for sample in samples])
 
 

@@ -6,11 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.metadata import BOX_CONVENTIONS, INDICES
+
 
 @dataclass(frozen=True)
 class BoxConfig:
     """Boxes of a batch.
 
+    convention: where the boxes end, as the model takes them (see `inference.metadata`); the trainer sets its model's.
     per_image: at most this many boxes on one image.
     min_pixels: objects with fewer px in the view are not asked for.
     min_visible: nor are those of which less than this share is in the view.
@@ -19,6 +22,7 @@ class BoxConfig:
         do); negative values move inward and make harder boxes.
     """
 
+    convention: str = INDICES
     per_image: int = 4
     min_pixels: float = 16
     min_visible: float = 0.5
@@ -27,14 +31,19 @@ class BoxConfig:
     relative_low: float = 0.0
     relative_high: float = 0.1
 
+    def __post_init__(self) -> None:
+        if self.convention not in BOX_CONVENTIONS:
+            raise ValueError(f"box convention '{self.convention}': one of {', '.join(BOX_CONVENTIONS)} is needed")
+
 
 @dataclass(frozen=True)
 class BoxErrors:
-    """How the sides of N boxes move: `outward_px` and `outward_relative` (N, 4), `short` (N, 2) in 0..1."""
+    """How the sides of N boxes move: all (N, 4), positive outward: in input px, in box sides, and in image px (half a
+    pixel at most: a case's boxes are whole numbers)."""
 
     outward_px: np.ndarray
     outward_relative: np.ndarray
-    short: np.ndarray
+    rounding: np.ndarray
 
 
 def draw_box_errors(rng: np.random.Generator, config: BoxConfig, count: int, input_size: int) -> BoxErrors:
@@ -45,7 +54,7 @@ def draw_box_errors(rng: np.random.Generator, config: BoxConfig, count: int, inp
     return BoxErrors(
         outward_px=np.where(in_pixels, position * config.pixels * input_size / 256, 0).astype(np.float32),
         outward_relative=np.where(in_pixels, 0, relative).astype(np.float32),
-        short=rng.random((count, 2)).astype(np.float32),
+        rounding=(rng.random((count, 4)) - 0.5).astype(np.float32),
     )
 
 
@@ -58,24 +67,26 @@ def tight_boxes(masks: Tensor) -> Tensor:
     return torch.cat([low, high], dim=1).float()
 
 
-def with_errors(boxes: Tensor, errors: BoxErrors, pixel_sizes: Tensor, limits: Tensor) -> Tensor:
-    """Move the sides of boxes as a person would draw them.
-
-    A box given in whole image pixels ends at its last pixel, not at that pixel's far edge; how much that is in input
-    pixels depends on the magnification. `short` takes between none and all of it off the right and the lower side.
+def with_errors(boxes: Tensor, errors: BoxErrors, pixel_sizes: Tensor, limits: Tensor, convention: str) -> Tensor:
+    """Move the sides of boxes as a person would draw them, and end them where the model's convention does.
 
     Args:
-        boxes: (N, 4) float32 xyxy.
+        boxes: (N, 4) float32 xyxy, pixel edges.
         pixel_sizes: (N,) size of an image pixel in input px.
         limits: (N, 4) xyxy of the image in the input; boxes are clipped to it.
+        convention: `INDICES` takes the last pixel off the right and the lower side; `PIXEL_EDGES` leaves it.
+
+    Returns:
+        (N, 4), each side at least one input pixel long.
     """
-    outward_px, relative, short = (
+    outward_px, relative, rounding = (
         torch.from_numpy(values).to(boxes.device)
-        for values in (errors.outward_px, errors.outward_relative, errors.short)
+        for values in (errors.outward_px, errors.outward_relative, errors.rounding)
     )
-    sides = boxes[:, 2:] - boxes[:, :2]
-    outward = outward_px + relative * sides.repeat(1, 2)
-    short_px = torch.minimum(short * pixel_sizes[:, None], sides - 1)
-    low = boxes[:, :2] - outward[:, :2]
-    high = boxes[:, 2:] - short_px + outward[:, 2:]
-    return torch.cat([torch.maximum(low, limits[:, :2]), torch.minimum(high, limits[:, 2:])], dim=1)
+    pixels = pixel_sizes[:, None]
+    outward = outward_px + relative * (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2) + rounding * pixels
+    low = torch.maximum(boxes[:, :2] - outward[:, :2], limits[:, :2])
+    high = torch.minimum(boxes[:, 2:] + outward[:, 2:], limits[:, 2:])
+    if convention == INDICES:
+        high = high - pixels
+    return torch.cat([low, torch.maximum(high, low + 1)], dim=1)

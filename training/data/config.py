@@ -1,7 +1,9 @@
 """Everything that decides which batches a training run sees, in one place."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, get_type_hints
+
+from torch import nn
 
 from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
 from training.data.augmentation import AugmentationConfig
@@ -42,6 +44,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.normalise not in (AFTER_PADDING, BEFORE_PADDING):
             raise ValueError(f"normalise '{self.normalise}': {AFTER_PADDING} or {BEFORE_PADDING} is needed")
+
+    def with_boxes_of(self, model: nn.Module) -> "DataConfig":
+        """This configuration with boxes that end where the model's do."""
+        return replace(self, boxes=replace(self.boxes, convention=model.box_convention))
 
 
 def from_mapping(kind: type[T], values: dict[str, Any], where: str = "") -> T:

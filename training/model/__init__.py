@@ -1,5 +1,5 @@
 """The models, by name. Each has `encode` and `decode`, `image_encoder`, `prompt_encoder` and `mask_decoder`,
-`name` and `input_size`; see `training.model.sam.SAM` for shapes."""
+`name`, `input_size` and `box_convention`; see `training.model.sam.SAM` for shapes."""
 
 from collections.abc import Callable
 

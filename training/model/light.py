@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from inference.metadata import PIXEL_EDGES
 from training.model.light_decoder import BoxPromptEncoder, LightMaskDecoder
 from training.model.light_encoder import LightImageEncoder
 
@@ -11,6 +12,7 @@ class LightModel(nn.Module):
 
     name = "light"
     input_size = 256
+    box_convention = PIXEL_EDGES
 
     def __init__(
         self, embedding_widths: tuple[int, int, int, int] = (128, 96, 48, 16), depths: tuple[int, int, int] = (0, 0, 2)

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from inference.metadata import INDICES
 from training.model.mask_decoder import MaskDecoder
 from training.model.prompt_encoder import PromptEncoder
 from training.model.tiny_vit import TinyViT
@@ -10,6 +11,8 @@ from training.model.vit import ViT
 
 class SAM(nn.Module):
     """Image encoder, prompt encoder and mask decoder under SAM's names, so that its checkpoints load strictly."""
+
+    box_convention = INDICES  # as the LiteMedSAM baseline and its public checkpoints
 
     def __init__(
         self,
