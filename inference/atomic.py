@@ -18,7 +18,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         OSError: the folder is not writable, or the disk is full. The temporary file is gone.
     """
-    temporary = path.with_name(f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}")
+    temporary = _temporary(path.parent)
     try:
         with open(temporary, "xb") as file:
             write(file)
@@ -28,9 +28,24 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def check_writable(folder: Path) -> None:
+    """Make a file in `folder` and take it away again: permission bits do not tell all that can stand in the way.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    temporary = _temporary(folder)
+    with open(temporary, "xb"):
+        temporary.unlink()
+
+
 def remove_stale(folder: Path) -> None:
     """Remove what runs that were killed outright left in `folder`: temporary files untouched for an hour."""
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with contextlib.suppress(OSError):  # another run removed it, or owns it
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}"

@@ -12,3 +12,8 @@ class CaseError(Exception):
 
 class SetupError(Exception):
     """The run cannot start: weights, input or output are missing or unusable."""
+
+
+def does_not_fit(what: str, needed: int, allowed: int) -> CaseError:
+    """The error for what would take `needed` bytes where `allowed` are left."""
+    return CaseError(f"{what} needs {needed >> 20} MB of memory, the limit allows {allowed >> 20} MB")

@@ -21,7 +21,7 @@ import numpy as np
 
 from inference.arrays import Array
 from inference.atomic import write_atomically
-from inference.errors import CaseError
+from inference.errors import CaseError, does_not_fit
 
 # zlib at level 1 compresses label maps about 5 times faster than the default level 6 of np.savez_compressed, for a
 # file a few per cent larger; any reader of npz reads it.
@@ -43,8 +43,13 @@ class Header(NamedTuple):
     start: int
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
+        """Number of values."""
         return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
 
 
 class Npz:
@@ -88,7 +93,7 @@ class Npz:
                 step = min(READ_BYTES // header.dtype.itemsize, len(flat) - filled)
                 data = member.read(step * header.dtype.itemsize)
                 if len(data) < step * header.dtype.itemsize:
-                    raise CaseError(f"'{name}' is truncated: its header says {header.count} values")
+                    raise CaseError(f"'{name}' is truncated: its header says {header.size} values")
                 values = np.frombuffer(data, header.dtype)
                 check(values)
                 flat[filled : filled + step] = values
@@ -108,8 +113,7 @@ def open_npz(path: Path) -> Iterator[Npz]:
             array, a type that is no number.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise CaseError("cannot be read (not a regular file)")  # a pipe would be waited on for ever
+        regular_size(path)
         with _BoundedFile(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
             yield Npz(archive)
     except zipfile.BadZipFile as error:
@@ -123,6 +127,19 @@ def open_npz(path: Path) -> Iterator[Npz]:
         raise CaseError(f"damaged npz file ({type(error).__name__} in its directory)") from error
     except OSError as error:
         raise CaseError(f"cannot be read ({error.strerror or error})") from error
+
+
+def regular_size(path: Path) -> int:
+    """Bytes of a regular file.
+
+    Raises:
+        CaseError: it is a folder, a device, or a pipe, which would be waited on for ever.
+        OSError: it is absent.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CaseError("cannot be read (not a regular file)")
+    return status.st_size
 
 
 def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, Array]:
@@ -141,17 +158,12 @@ def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, A
         for name in names:
             header = archive.header(name)
             if header is not None:
-                max_bytes -= header.count * header.dtype.itemsize
-                if max_bytes < 0:
-                    raise too_large(name, header)
+                needed = header.nbytes
+                if needed > max_bytes:
+                    raise does_not_fit(f"'{name}' of shape {header.shape}", needed, max_bytes)
                 arrays[name] = archive.read(name, header)
+                max_bytes -= needed
     return arrays
-
-
-def too_large(name: str, header: Header) -> CaseError:
-    """The error for an array that memory does not allow."""
-    needed = header.count * header.dtype.itemsize // 2**20
-    return CaseError(f"'{name}' of shape {header.shape} needs {needed} MB, more than memory allows")
 
 
 class _BoundedFile(io.BufferedReader):

@@ -26,9 +26,11 @@ class Options:
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
         zoom: segment small objects on magnifying windows (see `inference.zoom`).
         box_batch: boxes decoded at once; memory grows with it, masks do not change.
+        kept_bytes: memory for image embeddings that a volume needs twice; what does not fit is encoded twice.
     """
 
     strategy: str = PROPAGATE
     overlap: str = SIZE
     zoom: bool = True
     box_batch: int = 16
+    kept_bytes: int = 2**30

@@ -8,7 +8,9 @@ import numpy as np
 from inference.arrays import Array
 from inference.atomic import write_atomically
 from inference.case import Case, make_case
-from inference.errors import CaseError
+from inference.errors import CaseError, does_not_fit
+from inference.memory import case_budget
+from inference.npz import regular_size
 
 PERCENTILES = (0.5, 99.5)  # of the non-zero pixels: the range of a 16-bit picture that becomes 0..255
 
@@ -20,10 +22,14 @@ def read_picture(path: Path, boxes: list[list[float]]) -> Case:
         CaseError: the file is no picture, or a box is unusable.
     """
     try:
+        if (size := regular_size(path)) > case_budget():
+            raise does_not_fit("the file", size, case_budget())
         data = np.frombuffer(path.read_bytes(), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     except OSError as error:
         raise CaseError(f"cannot be read ({error.strerror or error})") from error
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    except cv2.error as error:
+        raise CaseError(f"damaged, or larger than memory allows ({error.err})") from error
     if picture is None:
         raise CaseError("not a picture in a format that OpenCV reads")
     return make_case(_to_8_bit(_to_rgb(picture)), np.array(boxes, np.float64).reshape(-1, 4))

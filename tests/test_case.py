@@ -200,9 +200,9 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("header", "reason"),
         [
-            ("{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000), }", "more than memory allows"),
+            ("{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000), }", "the limit allows"),
             ("{'descr': '|u1', 'fortran_order': False, 'shape': (48, 640), }", "truncated"),
-            ("{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4), }", "more data than its header says"),
+            ("{'descr': '|u1', 'fortran_order': False, 'shape': (20, 30), }", "more data than its header says"),
             ("{'descr': '|u1', 'fortran_order': False, 'shape': (-4, 4), }", "negative shape"),
             ("{'descr': '|O', 'fortran_order': False, 'shape': (4, 4), }", "object array"),
             ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4, 4), }", "not numbers"),
@@ -216,7 +216,7 @@ class TestRefused:
             read_case(npz_of(tmp_path, members), BUDGET)
 
     def test_larger_than_the_budget(self, tmp_path):
-        with pytest.raises(CaseError, match="more than memory allows"):
+        with pytest.raises(CaseError, match="the limit allows"):
             read_case(save(tmp_path, imgs=np.zeros((3, 1024, 1024), np.uint8), boxes=BOX_3D), max_bytes=2**20)
 
     def test_folder_instead_of_a_file(self, tmp_path):
