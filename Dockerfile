@@ -6,8 +6,8 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 
 # One layer, so that what is deleted takes no room. OpenVINO ships plug-ins for hardware and readers for formats that
 # this image never meets, and telemetry; OpenCV ships video libraries that its core links against, which therefore stay.
-COPY requirements.txt .
-RUN pip install --no-cache-dir --no-compile --no-deps -r requirements.txt \
+COPY requirements.lock .
+RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock \
  && packages=$(python -c "import numpy; print(numpy.__path__[0] + '/..')") \
  && cd "$packages" \
  && rm -rf openvino/include openvino/cmake openvino/tools openvino/torch openvino/libs/cache.json \
@@ -21,6 +21,8 @@ RUN pip install --no-cache-dir --no-compile --no-deps -r requirements.txt \
  && cd /workspace && python -c "import cv2, numpy, openvino; openvino.Core().get_property('CPU', 'FULL_DEVICE_NAME')"
 
 COPY weights weights
+COPY container/sbom.py container/
+RUN python container/sbom.py > sbom.json
 COPY inference inference
 COPY predict.sh .
 

@@ -5,11 +5,12 @@ TRAINING := .venv/training
 
 # Images and label maps: <Modality>/<dataset>/<id>.jpg and .png
 DATA ?= ../shared/data/train
+MINUTES ?= 10
 
-.PHONY: help demo test lint train-smoke clean
+.PHONY: help demo test lint container-test fuzz lock train-smoke clean
 
 help:  ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: $(RUNTIME)/installed  ## set up the runtime, make phantoms, segment them, leave pictures in demo/overlays
 	$(RUNTIME)/bin/python -m training.phantoms --out demo
@@ -28,12 +29,22 @@ lint: $(TRAINING)/installed  ## lint, format check, types of inference/
 	$(TRAINING)/bin/ruff format --check .
 	$(TRAINING)/bin/mypy
 
+container-test: $(RUNTIME)/installed  ## build the image; the demo and all faults in it, within memory limits (10 minutes)
+	$(RUNTIME)/bin/python -m container.test
+
+fuzz: $(TRAINING)/installed  ## fuzz the case reader, guided by coverage; MINUTES=10
+	$(TRAINING)/bin/pip install --quiet --disable-pip-version-check atheris==3.0.0
+	$(TRAINING)/bin/python -m tests.fuzz_case --minutes $(MINUTES)
+
+lock: $(RUNTIME)/installed  ## after a change of requirements.txt: write requirements.lock
+	$(RUNTIME)/bin/python container/lock.py
+
 clean:  ## remove environments and everything made by the commands above
 	rm -rf .venv demo runs datasets
 
-$(RUNTIME)/installed: requirements.txt
+$(RUNTIME)/installed: requirements.lock
 	$(PYTHON) -m venv $(RUNTIME)
-	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	touch $@
 
 $(TRAINING)/installed: requirements.txt training/requirements.txt

@@ -1,7 +1,7 @@
 """`python -m tests.fuzz_case --minutes N`: coverage-guided fuzzing of the case reader with atheris.
 
 Whatever the bytes: a valid case or a `CaseError` of one line, in bounded time and memory. An input that gives anything
-else is left in the present folder as `crash-*`, `timeout-*` or `oom-*`; the exit status is then not 0. What it has learnt
+else is left in the present folder as `crash-*`, `timeout-*` or `oom-*`, and the exit status is not 0. What was learnt
 stays in the corpus folder, and a later run goes on from there. The suite has a short form: `tests/test_fuzz_case.py`.
 """
 
