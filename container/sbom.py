@@ -28,7 +28,7 @@ def python() -> Component:
 
 
 def python_packages() -> Iterator[Component]:
-    """Installed packages; inside those of requirements.lock, the shared libraries of their wheels that are still there."""
+    """Installed packages; inside those of requirements.lock, the shared libraries that are still there."""
     locked = dict(re.findall(r"^(\S+==\S+) --hash=sha256:(\w+)", (WORKSPACE / "requirements.lock").read_text(), re.M))
     for package in sorted(distributions(), key=lambda package: package.name.lower()):
         name = re.sub(r"[-_.]+", "-", package.name).lower()

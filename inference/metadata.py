@@ -7,18 +7,20 @@ An ONNX file is one protobuf message (onnx.proto, `ModelProto`). Only its top le
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from inference.errors import SetupError
-from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
 
 PREFIX = "qmedsam."
+AFTER_PADDING = "after_padding"  # QMedSAM: minimum and maximum include the zero padding
+BEFORE_PADDING = "before_padding"  # LiteMedSAM baseline: minimum and maximum of the image alone
 FORMAT = "1"
 # Where a box ends for the model: at the index of its last pixel, as cases give it and the LiteMedSAM baseline takes it,
 # or at that pixel's far edge, where the object really ends. For an object of 8 pixels the two differ by an eighth.
 INDICES, PIXEL_EDGES = "xyxy_input_pixels", "xyxy_pixel_edges"
 BOX_CONVENTIONS = (INDICES, PIXEL_EDGES)
-METADATA_PROPS = 14  # field of ModelProto
+GRAPH, METADATA_PROPS = 7, 14  # fields of ModelProto
 KEY, VALUE = 1, 2  # fields of StringStringEntryProto
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5  # protobuf wire types
 
@@ -31,7 +33,7 @@ class Metadata:
         model: name of the model, e.g. `litemedsam`.
         encoder: name of the image encoder, e.g. `tiny_vit`.
         input_size: side of the encoder's square input, pixels.
-        normalise: `after_padding` or `before_padding` (see `inference.preprocess`).
+        normalise: `AFTER_PADDING` or `BEFORE_PADDING` (see `inference.preprocess`).
         box_convention: where the model's boxes end, `INDICES` or `PIXEL_EDGES`.
         embeddings: names of the encoder's outputs, which are inputs of the decoder.
         precision: `float32` or `int8`.
@@ -75,19 +77,41 @@ def read_metadata(path: Path) -> Metadata:
     return metadata
 
 
+def check_content(paths: tuple[Path, ...], pair: str) -> None:
+    """Check that the files hold what was exported: `pair` is the hash of their graphs (see `training.onnx_pair`).
+
+    It takes a few ms per 10 MB, and is therefore asked for only where the graphs are used.
+
+    Raises:
+        SetupError: one of them was damaged since.
+    """
+    digest = sha256(b"".join(value for path in paths for value in _values(path, GRAPH)))
+    if digest.hexdigest()[: len(pair)] != pair:
+        names = " or ".join(path.name for path in paths)
+        raise SetupError(f"{paths[0].parent}: {names} is damaged, the content is not what was exported")
+
+
 def _metadata_props(path: Path) -> dict[str, str]:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            entries = [dict(_fields(value)) for number, value in _fields(data) if number == METADATA_PROPS]
-            return {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
-    except OSError as error:
-        raise SetupError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
+        entries = [dict(_fields(value)) for value in _values(path, METADATA_PROPS)]
+        return {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
+    except (ValueError, IndexError, KeyError) as error:
         raise SetupError(f"{path}: not a whole ONNX file") from error
 
 
-def _fields(data: mmap.mmap | bytes) -> Iterator[tuple[int, bytes]]:
-    """Field numbers and raw values of a protobuf message; large sub-messages other than metadata are not copied."""
+def _values(path: Path, wanted: int) -> list[bytes]:
+    """The values of one field of an ONNX file."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return [value for number, value in _fields(data, wanted) if number == wanted]
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, IndexError) as error:
+        raise SetupError(f"{path}: not a whole ONNX file") from error
+
+
+def _fields(data: mmap.mmap | bytes, wanted: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Field numbers and raw values of a protobuf message; values that are not `wanted` are not copied."""
     position, end = 0, len(data)
     while position < end:
         tag, position = _varint(data, position)
@@ -103,8 +127,7 @@ def _fields(data: mmap.mmap | bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError(f"wire type {wire_type}")
         if position + length > end:
             raise ValueError("a field is longer than its message")
-        is_wanted = number == METADATA_PROPS or isinstance(data, bytes)
-        yield number, data[position : position + length] if is_wanted else b""
+        yield number, data[position : position + length] if wanted in (None, number) else b""
         position += length
 
 

@@ -1,10 +1,14 @@
 """The metadata that training and runtime share, read from ONNX files that onnx itself wrote."""
 
+from pathlib import Path
+
 import onnx
 import pytest
 
 from inference.errors import SetupError
-from inference.metadata import read_metadata
+from inference.metadata import check_content, read_metadata
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 PROPS = {
     "qmedsam.format": "1",
@@ -76,3 +80,17 @@ def test_not_an_onnx_file(tmp_path, content):
     (tmp_path / "encoder.onnx").write_bytes(content)
     with pytest.raises(SetupError):
         read_metadata(tmp_path / "encoder.onnx")
+
+
+def test_content_is_that_which_was_exported(tmp_path):
+    files = [tmp_path / name for name in ("encoder.onnx", "decoder.onnx")]
+    for file in files:
+        file.write_bytes((WEIGHTS / file.name).read_bytes())
+    pair = read_metadata(files[0]).pair
+    check_content(tuple(files), pair)
+
+    damaged = bytearray(files[0].read_bytes())
+    damaged[len(damaged) // 2] ^= 1  # among the weights: OpenVINO would load it
+    files[0].write_bytes(damaged)
+    with pytest.raises(SetupError, match="damaged"):
+        check_content(tuple(files), pair)
