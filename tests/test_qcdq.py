@@ -23,7 +23,9 @@ from tests.real_cases import preprocessed_case
 from tests.small_sam import SIZE, small_sam
 from training.data.batch import Batch
 from training.export import export_pair
+from training.export_form.layers import rows
 from training.model.layers import MatMul
+from training.model.tiny_vit import WindowAttention
 from training.quantization import Recipe, calibrate, merge_batchnorm, quantize
 from training.quantization.qcdq import trace_onnx
 
@@ -124,6 +126,7 @@ def test_whole_network_differs_between_engines_by_no_more_than_its_quantization_
     decoder_error = relative_error(logits.numpy(), float_logits.numpy())
     step = model.mask_decoder.transformer.layers[0].cross_attn_image_to_token.q_proj.input_quant.scale().item()
 
+    embedding = rows(embedding)
     for run in ENGINES:
         (encoded,) = run(folder / "encoder.onnx", {"image": image})
         decoded = run(folder / "decoder.onnx", {"image_embedding": embedding.numpy(), "boxes": boxes})
@@ -157,8 +160,10 @@ def test_openvino_runs_the_intended_layers_in_int8(small_pair):
     convolutions = sum(isinstance(module, nn.Conv2d) for module in model.image_encoder.modules())
     assert runs["encoder"]["Convolution", "i8"] == convolutions - 1  # all but the one that the recipe leaves out
     assert runs["encoder"]["Convolution", "f32"] == 1
-    linear = sum(isinstance(module, nn.Linear) for module in model.image_encoder.modules())
-    assert runs["encoder"]["FullyConnected", "i8"] == linear
+    modules = list(model.image_encoder.modules())
+    linear = sum(isinstance(module, nn.Linear) for module in modules)
+    attentions = sum(isinstance(module, WindowAttention) for module in modules)  # query, key and value are separate
+    assert runs["encoder"]["FullyConnected", "i8"] == linear + 2 * attentions
     assert runs["encoder"]["FullyConnected", "f32"] == 0
 
     assert runs["decoder"]["Deconvolution", "i8"] == 2

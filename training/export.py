@@ -3,8 +3,9 @@
     encoder: image (1, 3, S, S) float32 in 0..1 -> image_embedding, and image_embedding_1, ... where there are more
     decoder: those, boxes (N, 4) float32 xyxy in input pixels -> low_res_logits (N, 256, 256), iou (N,); any N
 
-The decoder holds the prompt encoder, and of the mask decoder the single-mask output only. What the runtime must know
-(input size, order of normalisation and padding, ...) is written into the metadata of both files.
+The decoder holds the prompt encoder, and of the mask decoder the single-mask output only. Both are arranged for speed
+(see training.export_form); embeddings have the shape that suits this, and only the decoder of the pair can read them.
+What the runtime must know (input size, order of normalisation and padding, ...) is written into the metadata of both.
 """
 
 import argparse
@@ -16,8 +17,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
+from inference.metadata import AFTER_PADDING, BEFORE_PADDING
 from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
+from training.export_form import for_export
 from training.model import MODELS, build_model
 from training.model.untrained import fill_randomly
 from training.onnx_pair import FLOAT32, INT8, describe, embedding_names, write_pair
@@ -57,13 +59,13 @@ def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) 
 
 
 def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """The graphs of encoder and decoder. Batch norms are merged; the model itself is left as it is.
+    """The graphs of encoder and decoder, batch norms merged and arranged for export; the model is left as it is.
 
     A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
     with integer weights.
     """
-    model = merge_batchnorm(copy.deepcopy(model).eval())
     image = torch.zeros(1, 3, model.input_size, model.input_size)
+    model = for_export(merge_batchnorm(copy.deepcopy(model).eval()))
     with torch.no_grad():
         embeddings = model.encode(image)
     names = embedding_names(len(embeddings))

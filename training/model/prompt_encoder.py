@@ -53,6 +53,7 @@ class PromptEncoder(nn.Module):
 
     def grid_encoding(self) -> Tensor:
         """Positional encoding of the cells of the image embedding: (1, width, grid, grid)."""
-        centre = (torch.arange(self.grid, device=self.no_mask_embed.weight.device) + 0.5) / self.grid
+        like = self.no_mask_embed.weight
+        centre = (torch.arange(self.grid, device=like.device, dtype=like.dtype) + 0.5) / self.grid
         y, x = torch.meshgrid(centre, centre, indexing="ij")
         return self.pe_layer(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None]
