@@ -9,6 +9,7 @@ import logging
 import os
 import struct
 import time
+import zlib
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +19,14 @@ import numpy as np
 
 from inference.arrays import Array
 from inference.atomic import write_atomically
+from inference.metadata import check_content
 from inference.openvino_runtime import CompiledModel, Core, Tensor, get_version
 
 log = logging.getLogger("qmedsam")
 
 CPUINFO = Path("/proc/cpuinfo")
-MAGIC = b"qmedsam1"
-TRAILER = struct.Struct("<8sQ")  # closes a file: magic, number of bytes before the trailer
+MAGIC = b"qmedsam2"
+TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before the trailer, their CRC-32
 
 
 def cache_folders(weights: Path) -> list[Path]:
@@ -42,6 +44,7 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
 
     Raises:
         RuntimeError: OpenVINO cannot read or compile the file. An unusable cache is no error: it is not used.
+        SetupError: the pair has to be compiled, and is not what was exported.
     """
     start = time.perf_counter()
     name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
@@ -56,6 +59,7 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
         log.debug("%s: loaded from %s in %.2f s", onnx.name, folder, time.perf_counter() - start)
         compiled.blob = blob  # its constants stay where they are in this memory, which must live as long
         return compiled
+    check_content(onnx.parent, pair)
     compiled = core.compile_model(onnx, "CPU", config)
     log.debug("%s: not in a cache, compiled in %.2f s", onnx.name, time.perf_counter() - start)
     _keep(compiled, name, folders)
@@ -65,22 +69,26 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
 def _read(path: Path) -> Array | None:
     """The compiled model in a file, or None where it is absent, unreadable or not whole.
 
-    OpenVINO does not check what it imports, and a damaged model ends the process: so the end is checked here.
+    OpenVINO does not check what it imports: a damaged model ends the process, or gives other masks.
     """
     try:
         data = np.memmap(path, np.uint8, mode="c")  # OpenVINO takes no read-only array; nothing is written
     except (OSError, ValueError):  # ValueError: the file is empty
         return None
     size = len(data) - TRAILER.size
-    whole = size > 0 and data[size:].tobytes() == TRAILER.pack(MAGIC, size)
+    whole = size > 0 and data[size:].tobytes() == _trailer(data[:size].data)
     return data[:size] if whole else None
+
+
+def _trailer(blob: memoryview) -> bytes:
+    return TRAILER.pack(MAGIC, len(blob), zlib.crc32(blob))
 
 
 def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
     def write(file: IO[bytes]) -> None:  # called only where a file could be made: exporting takes time
         blob = compiled.export_model().getvalue()
         file.write(blob)
-        file.write(TRAILER.pack(MAGIC, len(blob)))
+        file.write(_trailer(memoryview(blob)))
 
     for folder in folders:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inference.errors import SetupError
 
+PAIR = ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 PREFIX = "qmedsam."
 AFTER_PADDING = "after_padding"  # QMedSAM: minimum and maximum include the zero padding
 BEFORE_PADDING = "before_padding"  # LiteMedSAM baseline: minimum and maximum of the image alone
@@ -77,18 +78,17 @@ def read_metadata(path: Path) -> Metadata:
     return metadata
 
 
-def check_content(paths: tuple[Path, ...], pair: str) -> None:
-    """Check that the files hold what was exported: `pair` is the hash of their graphs (see `training.onnx_pair`).
+def check_content(weights: Path, pair: str) -> None:
+    """Check that the pair holds what was exported: `pair` is the hash of its graphs (see `training.onnx_pair`).
 
     It takes a few ms per 10 MB, and is therefore asked for only where the graphs are used.
 
     Raises:
-        SetupError: one of them was damaged since.
+        SetupError: a file was damaged since.
     """
-    digest = sha256(b"".join(value for path in paths for value in _values(path, GRAPH)))
+    digest = sha256(b"".join(graph for name in PAIR for graph in _values(weights / name, GRAPH)))
     if digest.hexdigest()[: len(pair)] != pair:
-        names = " or ".join(path.name for path in paths)
-        raise SetupError(f"{paths[0].parent}: {names} is damaged, the content is not what was exported")
+        raise SetupError(f"{weights}: {' or '.join(PAIR)} is damaged, its content is not what was exported")
 
 
 def _metadata_props(path: Path) -> dict[str, str]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from inference.cli import WEIGHTS
 from inference.errors import EXIT_OK, EXIT_SETUP, SetupError
-from inference.model import ENCODER, Model
+from inference.metadata import ENCODER
+from inference.model import Model
 
 
 def warm(weights: Path) -> None:

@@ -23,7 +23,7 @@ from tests import hostile
 
 BUDGET = 2**20
 MAX_LENGTH = 8192  # of an input; longer ones find nothing that shorter ones do not
-RSS_LIMIT_MB, ALLOCATION_LIMIT_MB, TIMEOUT_SECONDS = 1024, 64, 5
+RSS_LIMIT_MB, ALLOCATION_LIMIT_MB, TIMEOUT_SECONDS = 1024, 64, 120
 MODES = ("file", "members", "header")
 
 

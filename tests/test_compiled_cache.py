@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from inference import compiled_cache
+from inference.errors import SetupError
+from inference.metadata import ENCODER, PAIR
 from inference.model import Model
 
 IMAGE = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
@@ -55,8 +57,14 @@ def test_another_cpu_is_another_cache_entry(tmp_path, weights, compilations, mon
     assert len(compilations) == 4
 
 
+def one_bit_in_the_middle(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * len(data)]
+    "damage",
+    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * len(data), one_bit_in_the_middle],
 )
 def test_damaged_cache_is_compiled_again(tmp_path, weights, compilations, damage):
     first = logits(weights, tmp_path)
@@ -64,6 +72,23 @@ def test_damaged_cache_is_compiled_again(tmp_path, weights, compilations, damage
         blob.write_bytes(damage(blob.read_bytes()))
     np.testing.assert_array_equal(logits(weights, tmp_path), first)
     assert len(compilations) == 4
+
+
+def test_cache_of_another_openvino_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):
+    first = logits(weights, tmp_path)
+    monkeypatch.setattr(compiled_cache, "get_version", lambda: "2031.1")
+    np.testing.assert_array_equal(logits(weights, tmp_path), first)
+    assert len(compilations) == 4
+
+
+def test_weights_damaged_since_their_export_are_not_compiled(tmp_path, weights):
+    for name in PAIR:
+        (tmp_path / name).write_bytes((weights / name).read_bytes())
+    (tmp_path / ENCODER).write_bytes(one_bit_in_the_middle((weights / ENCODER).read_bytes()))
+    with pytest.raises(SetupError, match="damaged"):
+        logits(tmp_path, tmp_path / "cache")
+    logits(weights, tmp_path / "cache")
+    logits(tmp_path, tmp_path / "cache")  # what was compiled from the whole pair is that which the metadata names
 
 
 def test_unwritable_cache_is_not_used(weights, compilations):

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from inference.errors import SetupError
-from inference.metadata import check_content, read_metadata
+from inference.metadata import ENCODER, PAIR, check_content, read_metadata
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
@@ -83,14 +83,13 @@ def test_not_an_onnx_file(tmp_path, content):
 
 
 def test_content_is_that_which_was_exported(tmp_path):
-    files = [tmp_path / name for name in ("encoder.onnx", "decoder.onnx")]
-    for file in files:
-        file.write_bytes((WEIGHTS / file.name).read_bytes())
-    pair = read_metadata(files[0]).pair
-    check_content(tuple(files), pair)
+    for name in PAIR:
+        (tmp_path / name).write_bytes((WEIGHTS / name).read_bytes())
+    pair = read_metadata(tmp_path / ENCODER).pair
+    check_content(tmp_path, pair)
 
-    damaged = bytearray(files[0].read_bytes())
+    damaged = bytearray((tmp_path / ENCODER).read_bytes())
     damaged[len(damaged) // 2] ^= 1  # among the weights: OpenVINO would load it
-    files[0].write_bytes(damaged)
+    (tmp_path / ENCODER).write_bytes(damaged)
     with pytest.raises(SetupError, match="damaged"):
-        check_content(tuple(files), pair)
+        check_content(tmp_path, pair)
