@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,24 +126,35 @@ def main(arguments: list[str] | None = None) -> int:
     # As `kill` and `docker stop` ask: end at once, but take temporary files away. (PID 1 would ignore the signal.)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
-    from inference.model import Model
-    from inference.run import case_paths, run_cases
+    from inference.model import SIDE_BY_SIDE, Model
 
     options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
     try:
-        model = Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)
-        log.debug("%s (%s), arithmetic %s", model.metadata.model, model.metadata.precision, model.precision)
-        if parsed.image:
-            return _run_picture(parsed, model, options)
-        paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
-        if parsed.skip_existing:
-            paths = [path for path in paths if not (parsed.output / path.name).exists()]
-        return run_cases(paths, parsed.output, model, options, parsed.overlay)
+        with closing(Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
+            log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
+            # What the first case most likely needs loads while the rest is imported and the case is read.
+            model.prepare(SIDE_BY_SIDE if parsed.input and _begins_with_volume(parsed.input) else 1)
+            from inference.run import case_paths, run_cases
+
+            if parsed.image:
+                return _run_picture(parsed, model, options)
+            paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
+            if parsed.skip_existing:
+                paths = [path for path in paths if not (parsed.output / path.name).exists()]
+            return run_cases(paths, parsed.output, model, options, parsed.overlay)
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
     finally:
         log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _begins_with_volume(inputs: Path) -> bool:
+    """Whether the first case is a volume, by its name, which is only a hint."""
+    try:
+        return min((path.name for path in inputs.glob("*.npz")), default="").startswith("3DBox_")
+    except OSError:
+        return False
 
 
 def _run_picture(parsed: argparse.Namespace, model: "Model", options: Options) -> int:

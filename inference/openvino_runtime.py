@@ -11,9 +11,9 @@ CONVERSION_TOOLS = "openvino.tools.ovc"
 if CONVERSION_TOOLS not in sys.modules:
     sys.modules[CONVERSION_TOOLS] = None  # type: ignore[assignment]
 
-from openvino import CompiledModel, Core, InferRequest, Tensor, get_version  # noqa: E402
+from openvino import CompiledModel, ConstOutput, Core, InferRequest, Tensor, get_version  # noqa: E402
 
 if sys.modules[CONVERSION_TOOLS] is None:
     del sys.modules[CONVERSION_TOOLS]
 
-__all__ = ["CompiledModel", "Core", "InferRequest", "Tensor", "get_version"]
+__all__ = ["CompiledModel", "ConstOutput", "Core", "InferRequest", "Tensor", "get_version"]

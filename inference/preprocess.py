@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 
 from inference.arrays import Array, Float32Array
+from inference.metadata import AFTER_PADDING
 
-AFTER_PADDING = "after_padding"  # QMedSAM: minimum and maximum include the zero padding
-BEFORE_PADDING = "before_padding"  # LiteMedSAM baseline: minimum and maximum of the image alone
 SMALLEST_RANGE = 1e-8  # a constant image maps to 0, not to NaN
 
 

@@ -1,16 +1,21 @@
 """The baseline's way through a volume: from the middle slice of each box outward, each slice prompted by the last mask.
 
-The baseline walks object by object and encodes a slice again for each. Here all objects go together, in one sweep up
-and one sweep down, so that a window of a slice is encoded once: an object takes part in the sweep up from its middle
-slice on, and in the sweep down below it.
+The baseline walks object by object and encodes a slice again for each. Here all objects go together: first every
+object on its middle slice, then one sweep up and one sweep down, side by side. An object takes part in the sweep up
+above its middle slice and in the sweep down below it. A window of a slice is encoded once, even where both sweeps, or
+a sweep and a middle slice, meet on it.
 """
 
-from collections.abc import Callable
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from inference.arrays import Array, BoolArray, Float64Array
 from inference.case import Case
+from inference.lanes import Lanes
 from inference.model import Embeddings, Model
 from inference.objects import decoded_objects, encode_view, tight_box
 from inference.options import Options
@@ -22,55 +27,130 @@ from inference.zoom import Window
 MARGIN = 3.0
 
 
+class Visit(NamedTuple):
+    """Slice `z` with the objects (N,) bool that are segmented on it at one go."""
+
+    z: int
+    objects: BoolArray
+
+
+class Route(NamedTuple):
+    """All visits: the middle slices, and the two sweeps in their order."""
+
+    middles: list[Visit]
+    up: list[Visit]
+    down: list[Visit]
+
+
 def propagate(
     case: Case, plan: Plan, model: Model, segs: Array, options: Options, on_slice: Callable[[float], None]
 ) -> None:
     """Segment all boxes slice by slice outward from their middle slices, paint `segs` (D, H, W) in place."""
     if len(plan.boxes) == 0:
         return
-    sweeps = _Sweeps(case, plan, model, segs, options)
-    low, high, middle = plan.low, plan.high, (plan.low + plan.high) // 2
-    up, down = range(middle.min(), high.max() + 1), range(middle.max() - 1, low.min() - 1, -1)
-    steps = len(up) + len(down)
+    route = route_of(plan)
+    sweeps = _Sweeps(case, plan, route, model, segs, options)
+    steps, done = sum(map(len, route)), 0
 
-    prompts, prompts_below = plan.boxes_2d, plan.boxes_2d
-    for done, z in enumerate(up, start=1):
-        sweeps.segment(z, (middle <= z) & (z <= high), prompts, waiting=(low <= z) & (z < middle))
-        prompts_below[middle == z] = prompts[middle == z]
+    def on_step() -> None:
+        nonlocal done
+        done += 1
         on_slice(done / steps)
-    for done, z in enumerate(down, start=len(up) + 1):
-        sweeps.segment(z, (low <= z) & (z < middle), prompts_below, waiting=np.zeros(len(low), bool))
-        on_slice(done / steps)
+
+    with Lanes(model.streams, on_step) as lanes:
+        prompts = plan.boxes_2d
+        lanes.run(sweeps.walk([visit], prompts) for visit in route.middles)
+        lanes.run([sweeps.walk(route.up, prompts.copy()), sweeps.walk(route.down, prompts.copy())])
+
+
+def route_of(plan: Plan) -> Route:
+    """The visits that segment every object on each of its slices once."""
+    low, high = plan.low, plan.high
+    middle = (low + high) // 2
+    up = [Visit(z, (middle < z) & (z <= high)) for z in range(middle.min() + 1, high.max() + 1)]
+    down = [Visit(z, (low <= z) & (z < middle)) for z in range(middle.max() - 1, low.min() - 1, -1)]
+    return Route(
+        [Visit(int(z), middle == z) for z in np.unique(middle)],
+        [visit for visit in up if visit.objects.any()],
+        [visit for visit in down if visit.objects.any()],
+    )
+
+
+def slices_painted_twice(plan: Plan) -> int:
+    """How many slices are visited more than once, and keep their canvas in between."""
+    if len(plan.boxes) == 0:
+        return 0
+    visits = Counter(visit.z for visits in route_of(plan) for visit in visits)
+    return sum(count > 1 for count in visits.values())
 
 
 class _Sweeps:
-    """Segments slice after slice; keeps what the sweep down comes back to, until then."""
+    """Segments slices on any thread; keeps what a later visit to the same slice needs, until then."""
 
-    def __init__(self, case: Case, plan: Plan, model: Model, segs: Array, options: Options) -> None:
+    def __init__(self, case: Case, plan: Plan, route: Route, model: Model, segs: Array, options: Options) -> None:
         self.case, self.plan, self.model, self.segs, self.options = case, plan, model, segs, options
         self.advantage = advantages(options.overlap, plan.boxes_2d)
-        self.kept_embeddings: dict[tuple[int, Window], Embeddings] = {}
-        self.kept_canvases: dict[int, Canvas] = {}
+        # Visits to come: to each slice, and to each window of a slice.
+        self.visits_left: Counter[int] = Counter()
+        self.views_left: Counter[tuple[int, Window]] = Counter()
+        for visit in (visit for visits in route for visit in visits):
+            self.visits_left[visit.z] += 1
+            self.views_left.update((visit.z, plan.windows[i]) for i in np.unique(plan.chosen[visit.objects]))
+        self.canvases: dict[int, Canvas] = {}
+        self.embeddings: dict[tuple[int, Window], Embeddings] = {}
+        self.room = options.kept_bytes
+        self.lock = threading.Lock()  # of all the above
+        self.slice_locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
-    def segment(self, z: int, taking_part: BoolArray, prompts: Float64Array, waiting: BoolArray) -> None:
-        """Segment some objects on slice `z`.
+    def walk(self, visits: list[Visit], prompts: Float64Array) -> Iterator[None]:
+        """Make some visits, one per step.
 
         Args:
-            taking_part: (N,) the objects.
-            prompts: (N, 4) their boxes; becomes, for these objects, their boxes on the next slice.
-            waiting: (N,) objects that will be segmented on this slice by the other sweep.
+            prompts: (N, 4) the objects' boxes; each becomes the object's box on the next slice.
         """
-        canvas = self.kept_canvases.pop(z, None) or Canvas(self.segs[z], self.advantage)
-        windows_kept = {self.plan.windows[index] for index in self.plan.chosen[waiting]}
-        for view in self.plan.views(z, taking_part, prompts):
-            embeddings = self.kept_embeddings.pop((z, view.window), None) or encode_view(
-                self.model, self.case.volume, view
-            )
-            self._segment_view(view, embeddings, canvas, prompts)
-            if view.window in windows_kept:
-                self.kept_embeddings[z, view.window] = [embedding.copy() for embedding in embeddings]
-        if windows_kept:
-            self.kept_canvases[z] = canvas
+        for z, objects in visits:
+            with self.lock:
+                slice_lock = self.slice_locks[z]
+            with slice_lock:  # where the sweeps meet, the one waits for the other's embeddings
+                canvas = self._take_canvas(z)
+                for view in self.plan.views(z, objects, prompts):
+                    embeddings = self._take_embeddings(view)
+                    self._segment_view(view, embeddings, canvas, prompts)
+                    self._keep_embeddings(view, embeddings)
+                self._keep_canvas(z, canvas)
+            yield
+
+    def _take_canvas(self, z: int) -> Canvas:
+        with self.lock:
+            self.visits_left[z] -= 1
+            kept = self.canvases.pop(z, None)
+        return kept or Canvas(self.segs[z], self.advantage)
+
+    def _keep_canvas(self, z: int, canvas: Canvas) -> None:
+        with self.lock:
+            if self.visits_left[z]:
+                self.canvases[z] = canvas
+
+    def _take_embeddings(self, view: View) -> Embeddings:
+        with self.lock:
+            self.views_left[view.z, view.window] -= 1
+            kept = self.embeddings.pop((view.z, view.window), None)
+            if kept:
+                self.room += _size(kept)
+        if kept is None:
+            return encode_view(self.model, self.case.volume, view)
+        return [embedding.astype(np.float32) for embedding in kept]
+
+    def _keep_embeddings(self, view: View, embeddings: Embeddings) -> None:
+        """Keep a copy in half precision, whose error is below that of bf16 arithmetic, if it is needed and fits."""
+        with self.lock:
+            size = _size(embeddings) // 2
+            if not self.views_left[view.z, view.window] or size > self.room:
+                return
+            self.room -= size
+        halves = [embedding.astype(np.float16) for embedding in embeddings]
+        with self.lock:
+            self.embeddings[view.z, view.window] = halves
 
     def _segment_view(self, view: View, embeddings: Embeddings, canvas: Canvas, prompts: Float64Array) -> None:
         objects = view.labels - 1
@@ -87,3 +167,7 @@ class _Sweeps:
         outward = np.array([-margin, -margin, margin, margin])
         grown: Float64Array = np.clip(box + outward, 0, [width, height, width, height])
         return grown
+
+
+def _size(embeddings: Embeddings) -> int:
+    return sum(embedding.nbytes for embedding in embeddings)

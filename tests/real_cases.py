@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.preprocess import AFTER_PADDING, Geometry, encoder_input
+from inference.metadata import AFTER_PADDING
+from inference.preprocess import Geometry, encoder_input
 
 
 def preprocessed_case(path: Path, input_size: int = 256) -> tuple[np.ndarray, np.ndarray]:

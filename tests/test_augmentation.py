@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.metadata import INDICES, PIXEL_EDGES
-from inference.preprocess import AFTER_PADDING, BEFORE_PADDING, Geometry, encoder_input
+from inference.metadata import AFTER_PADDING, BEFORE_PADDING, INDICES, PIXEL_EDGES
+from inference.preprocess import Geometry, encoder_input
 from training.data import augmentation, gallery
 from training.data.augmentation import AugmentationConfig, Range, change_intensities, draw_geometry, draw_intensities
 from training.data.batch import Batch, draw_batch, normalise, render

@@ -6,11 +6,10 @@ import pytest
 
 from inference.case import make_case
 from inference.errors import CaseError
-from inference.metadata import INDICES, Metadata
+from inference.metadata import AFTER_PADDING, INDICES, Metadata
 from inference.overlay import write_overlay
 from inference.picture import read_picture, write_mask
 from inference.plan import make_plan
-from inference.preprocess import AFTER_PADDING
 
 METADATA = Metadata("light", "light_encoder", 256, AFTER_PADDING, INDICES, ("image_embedding",), "float32", "0123")
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.preprocess import AFTER_PADDING, BEFORE_PADDING, Geometry, encoder_input
+from inference.metadata import AFTER_PADDING, BEFORE_PADDING
+from inference.preprocess import Geometry, encoder_input
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,32 @@ def test_windows_of_a_volume_are_the_same_on_all_slices(shared_data, untrained, 
     assert masks[5:10].any()
     assert not masks[:5].any()
     assert not masks[10:].any()
+
+
+@pytest.mark.parametrize("overlap", [LATER, LOGIT, SIZE])
+def test_objects_with_different_middle_slices_meet_on_shared_slices(shared_data, untrained, overlap):
+    """Sweeps of both directions, and a middle slice between them, on the same slices: as object by object."""
+    torch_model, weights = untrained("light")
+    volume = real_case(shared_data, "3DBox_MR_0007").volume
+    boxes = [[5, 9, 2, 23, 23, 8], [5, 23, 4, 24, 42, 20], [8, 12, 9, 30, 40, 15], [3, 3, 15, 20, 20, 15]]
+    case = make_case(volume, np.array(boxes))
+    ours = runtime_masks(case, weights, strategy=PROPAGATE, overlap=overlap)
+    reference = reference_masks(case, torch_model, strategy=PROPAGATE, overlap=overlap)
+    assert different_share(ours, reference) <= HANDFUL_PROPAGATED
+    assert set(np.unique(ours)) == {0, 1, 2, 3, 4}
+
+
+def test_without_room_for_embeddings_slices_are_encoded_again_for_the_same_masks(shared_data, untrained, monkeypatch):
+    weights = untrained("light")[1]
+    case = make_case(
+        real_case(shared_data, "3DBox_MR_0007").volume, np.array([[5, 9, 2, 23, 23, 8], [5, 23, 4, 24, 42, 20]])
+    )
+    encoded = []
+    encode = Model.encode
+    monkeypatch.setattr(Model, "encode", lambda model, image: (encoded.append(image), encode(model, image))[1])
+    kept = runtime_masks(case, weights, strategy=PROPAGATE)
+    assert len(encoded) == 19  # slices 2 to 20
+    encoded.clear()
+    again = runtime_masks(case, weights, strategy=PROPAGATE, kept_bytes=0)
+    assert len(encoded) == 19 + 4  # on 5, its middle, and on 6 to 8 the first goes up where the second comes down
+    assert different_share(kept, again) <= HANDFUL_PROPAGATED

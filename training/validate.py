@@ -15,11 +15,10 @@ from inference.arrays import Array, Float32Array
 from inference.case import read_case
 from inference.errors import CaseError, SetupError
 from inference.memory import case_budget
-from inference.metadata import Metadata
+from inference.metadata import AFTER_PADDING, BEFORE_PADDING, Metadata
 from inference.model import Model
 from inference.npz import read_arrays
 from inference.options import Options
-from inference.preprocess import AFTER_PADDING, BEFORE_PADDING
 from inference.segment import plan_of, segment
 from training.checkpoint import CheckpointError, load_model
 from training.metrics import case_scores, dice
@@ -62,6 +61,10 @@ class TorchModel:
             pair="",
         )
         self._model, self._device = model, torch.device(device)
+        self.streams = 1
+
+    def prepare(self, streams: int) -> None:
+        """Nothing to prepare; one inference at a time."""
 
     @torch.inference_mode()
     def encode(self, image: Float32Array) -> list[Array]:

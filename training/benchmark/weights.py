@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.preprocess import AFTER_PADDING, Geometry, encoder_input
+from inference.metadata import AFTER_PADDING
+from inference.preprocess import Geometry, encoder_input
 from training.checkpoint import save_checkpoint
 from training.data.batch import Batch
 from training.export import export_pair

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.preprocess import AFTER_PADDING, SMALLEST_RANGE
+from inference.metadata import AFTER_PADDING
+from inference.preprocess import SMALLEST_RANGE
 from training.data.augmentation import (
     AugmentationConfig,
     Intensities,

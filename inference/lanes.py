@@ -1,0 +1,40 @@
+"""Work in steps on several threads side by side."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+
+class Lanes:
+    """A few threads, each of which walks along one chain of steps at a time. A context manager: leaving it ends them.
+
+    On two cores, two slices of a volume side by side, each on one thread, take less time than one after the other on
+    two: the work on a slice is many small operations, and threads that share each of them wait for one another.
+    """
+
+    def __init__(self, count: int, on_step: Callable[[], None]) -> None:
+        """count: threads. on_step: called after every step, from one thread at a time."""
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="lane")
+        self._on_step, self._lock, self._stopped = on_step, threading.Lock(), threading.Event()
+
+    def __enter__(self) -> "Lanes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()  # after a fault, or a signal, the lanes end with the step that they are at
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, chains: Iterable[Iterator[None]]) -> None:
+        """Walk along all chains to their ends; raises what a step raised, and then leaves the others where they are."""
+        for future in [self._pool.submit(self._walk, chain) for chain in chains]:
+            future.result()
+
+    def _walk(self, chain: Iterator[None]) -> None:
+        for _ in chain:
+            if self._stopped.is_set():
+                return
+            with self._lock:
+                self._on_step()
