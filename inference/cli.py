@@ -3,6 +3,7 @@
 import argparse
 import io
 import logging
+import os
 import resource
 import signal
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
+from inference.memory import max_picture_pixels, memory_limit, share_out
 from inference.options import AUTO, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ A case is an .npz file with `imgs` and `boxes`; the result has the same name and
 """
 EPILOG = """\
 exit status: 0 all cases done; 1 some failed, each named on standard error; 2 wrong command line;
-3 weights, input folder or output folder unusable.
+3 weights, input folder or output folder unusable; 130 or 143 stopped by SIGINT or SIGTERM.
 """
 
 
@@ -84,6 +86,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parsed = parser.parse_args(arguments)
     if parsed.image and not parsed.boxes:
         parser.error("--image needs at least one --box X0,Y0,X1,Y1")
+    if parsed.image and parsed.output.resolve() == parsed.image.resolve():
+        parser.error("-o would replace the picture")
     if parsed.image and (parsed.skip_existing or parsed.shard.parts > 1):
         parser.error("--skip-existing and --shard go with --input, a folder of cases")
     if parsed.boxes and not parsed.image:
@@ -123,30 +127,54 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (see `EPILOG`)."""
     parsed = parse(arguments)
     _log_to_streams(verbose=parsed.verbose)
-    # As `kill` and `docker stop` ask: end at once, but take temporary files away. (PID 1 would ignore the signal.)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    # Read by OpenCV when it is imported: a picture that would not fit in memory is refused by its header.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_picture_pixels()))
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
-    from inference.model import SIDE_BY_SIDE, Model
+    from inference.model import Model
 
     options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
     try:
         with closing(Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
             log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
+            options = share_out(options, model.metadata.model, memory_limit())
             # What the first case most likely needs loads while the rest is imported and the case is read.
-            model.prepare(SIDE_BY_SIDE if parsed.input and _begins_with_volume(parsed.input) else 1)
-            from inference.run import case_paths, run_cases
-
-            if parsed.image:
-                return _run_picture(parsed, model, options)
-            paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
-            if parsed.skip_existing:
-                paths = [path for path in paths if not (parsed.output / path.name).exists()]
-            return run_cases(paths, parsed.output, model, options, parsed.overlay)
+            model.prepare(options.lanes if parsed.input and _begins_with_volume(parsed.input) else 1)
+            return _run_picture(parsed, model, options) if parsed.image else _run_folder(parsed, model, options)
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
     finally:
         log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        _end_log()
+
+
+def _end_log() -> None:
+    """Nobody may read the log any more, or its disk be full: that is no failure of the run."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stop(number: int, _: object) -> None:
+    """End at once, as `kill`, `docker stop` and Ctrl-C ask, but take temporary files away. PID 1 would ignore them."""
+    log.error("stopped by %s", signal.Signals(number).name)
+    sys.exit(128 + number)
+
+
+def _run_folder(parsed: argparse.Namespace, model: "Model", options: Options) -> int:
+    from inference.run import case_paths, make_folder, run_cases
+
+    paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
+    for folder in filter(None, (parsed.output, parsed.overlay)):
+        make_folder(folder)
+    if parsed.output.samefile(parsed.input):
+        raise SetupError(f"{parsed.output}: results have the names of their cases and would replace them")
+    if parsed.skip_existing:
+        paths = [path for path in paths if not (parsed.output / path.name).exists()]
+    return run_cases(paths, parsed.output, model, options, parsed.overlay)
 
 
 def _begins_with_volume(inputs: Path) -> bool:
@@ -160,15 +188,13 @@ def _begins_with_volume(inputs: Path) -> bool:
 def _run_picture(parsed: argparse.Namespace, model: "Model", options: Options) -> int:
     from inference.overlay import write_overlay
     from inference.picture import read_picture, write_mask
-    from inference.run import describe, make_folder
-    from inference.segment import plan_of, segment
+    from inference.run import describe, make_folder, segment_within_memory
 
     try:
         case = read_picture(parsed.image, parsed.boxes)
         for warning in case.warnings:
             log.warning("%s: %s", parsed.image.name, warning)
-        plan = plan_of(case, model, options)
-        segs = segment(case, plan, model, options)
+        segs, plan = segment_within_memory(case, model, options)
         write_mask(parsed.output, segs)
         if parsed.overlay:
             make_folder(parsed.overlay)
@@ -193,5 +219,6 @@ def _log_to_streams(verbose: bool) -> None:
     problems = logging.StreamHandler(sys.stderr)
     problems.setLevel(logging.WARNING)
     problems.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.raiseExceptions = False  # see _end_log
     log.handlers[:] = [results, problems]
     log.setLevel(logging.DEBUG if verbose else logging.INFO)

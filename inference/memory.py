@@ -1,9 +1,10 @@
 """How much memory this process may use, and what a case is given of it, decided before it is allocated."""
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inference.errors import does_not_fit
 from inference.options import Options
@@ -11,19 +12,40 @@ from inference.options import Options
 if TYPE_CHECKING:
     from inference.case import Case
 
+log = logging.getLogger("qmedsam")
+
 MB = 2**20
 # Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
 USABLE = 0.95
-# Measured on LiteMedSAM in float32, the largest model: interpreter, libraries, both models compiled, one image encoded.
-RUNTIME_BYTES = 420 * MB
-# Likewise, one box more in a block of the decoder.
-BOX_BYTES = 36 * MB
+# Two slices of a volume at once only where the limit is at least this.
+LIMIT_FOR_LANES = 4096 * MB
+# Of what the runtime leaves, the part that decoding several boxes at once may take.
+SHARE_OF_BOXES = 1 / 3
 # Working memory per pixel of a slice: logits and scores at full size, what has been painted, and comparisons of them.
 PIXEL_BYTES = 20
-# Per pixel of a slice that two sweeps paint: the best score of each pixel, kept from the first to the second.
+# Per pixel of a slice that is painted at more than one go: the best score of each pixel, kept in between.
 CANVAS_BYTES = 4
 # Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
 PICTURE_BYTES = 64
+
+
+class Cost(NamedTuple):
+    """What a model takes at most, in float32 and not from a cache, in bytes.
+
+    Attributes:
+        runtime: interpreter, libraries, both models compiled, one image encoded, one box decoded.
+        lanes: the same models compiled a second time, for two inferences at once.
+        box: one box more in a block of the decoder, in each of these three. The engine does not give it back.
+    """
+
+    runtime: int
+    lanes: int
+    box: int
+
+
+# Measured, and rounded up; a model that is not here is taken to be as large as the largest.
+LITEMEDSAM = Cost(runtime=500 * MB, lanes=560 * MB, box=36 * MB)
+COSTS = {"light": Cost(runtime=220 * MB, lanes=100 * MB, box=10 * MB)}
 
 CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
 
@@ -61,34 +83,50 @@ def _limit_files(root: Path) -> list[Path]:
     return files
 
 
+def share_out(options: Options, model: str, limit: int) -> Options:
+    """Share out the memory, once and before any work starts: boxes and slices at once; the rest for a case's arrays.
+
+    Args:
+        model: its name, from its metadata.
+        limit: bytes that this process may use, from `memory_limit`.
+    """
+    cost, usable = COSTS.get(model, LITEMEDSAM), int(limit * USABLE)
+    lanes = options.lanes if limit >= LIMIT_FOR_LANES else 1
+    fixed, blocks = (cost.runtime, 1) if lanes == 1 else (cost.runtime + cost.lanes, 1 + lanes)
+    box_batch = max(1, min(options.box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
+    case_bytes = max(0, usable - fixed - box_batch * blocks * cost.box)
+    shares = (limit // MB, box_batch, lanes, case_bytes // MB)
+    log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
+    return replace(options, lanes=lanes, box_batch=box_batch, case_bytes=case_bytes)
+
+
+def fit(options: Options, case: "Case", kept_slices: int) -> Options:
+    """Check that a case fits in its share, and give what is left of it to embeddings that are kept.
+
+    Args:
+        kept_slices: slices of the volume that are painted at more than one go (see `inference.propagate`).
+
+    Raises:
+        CaseError: it does not fit.
+    """
+    depth, height, width = case.shape
+    labels = depth * height * width * case.segs_dtype().itemsize
+    in_work = height * width * PIXEL_BYTES + case.volume.nbytes // depth
+    lanes = options.lanes if case.is_volume else 1
+    needed = case.volume.nbytes + labels + lanes * in_work + kept_slices * height * width * CANVAS_BYTES
+    if needed > options.case_bytes:
+        raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, options.case_bytes)
+    return replace(options, kept_bytes=options.case_bytes - needed)
+
+
 def case_budget() -> int:
-    """Bytes that one case may take beside the runtime itself."""
-    return max(0, int(memory_limit() * USABLE) - RUNTIME_BYTES)
+    """Bytes that arrays may take beside the largest model, which does one image and one box at a time."""
+    return max(0, int(memory_limit() * USABLE) - LITEMEDSAM.runtime)
 
 
 def max_picture_pixels() -> int:
     """Size of the largest picture file that fits in memory."""
     return max(1, case_budget() // PICTURE_BYTES)
-
-
-def fit(options: Options, case: "Case", kept_slices: int, budget: int) -> Options:
-    """The options that keep a case within memory: as many boxes at once as wanted, if they fit; embeddings in the rest.
-
-    Args:
-        kept_slices: slices of the volume that are painted in two sweeps (see `inference.propagate`).
-        budget: bytes that the case may take, from `case_budget`.
-
-    Raises:
-        CaseError: the case does not fit even with one box at once and no embeddings kept.
-    """
-    depth, height, width = case.shape
-    labels = depth * height * width * case.segs_dtype().itemsize
-    working = height * width * (PIXEL_BYTES + CANVAS_BYTES * kept_slices) + case.volume.nbytes // depth
-    needed = case.volume.nbytes + labels + working + BOX_BYTES
-    if needed > budget:
-        raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, budget)
-    box_batch = min(options.box_batch, 1 + (budget - needed) // BOX_BYTES, max(1, len(case.boxes)))
-    return replace(options, box_batch=box_batch, kept_bytes=budget - needed - (box_batch - 1) * BOX_BYTES)
 
 
 def reset_peak() -> None:

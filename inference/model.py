@@ -20,7 +20,6 @@ log = logging.getLogger("qmedsam")
 
 Embeddings = list[Array]
 
-SIDE_BY_SIDE = 2  # inferences at a time in a volume: one in each of the two sweeps (see `inference.propagate`)
 LOADERS = 2  # threads; encoder and decoder of a first case load side by side
 
 

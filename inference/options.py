@@ -26,6 +26,8 @@ class Options:
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
         zoom: segment small objects on magnifying windows (see `inference.zoom`).
         box_batch: boxes decoded at once; memory grows with it, masks do not change.
+        lanes: slices of a volume that are in work at once.
+        case_bytes: memory for the arrays of one case (see `inference.memory`).
         kept_bytes: memory for image embeddings that a volume needs twice; what does not fit is encoded twice.
     """
 
@@ -33,4 +35,6 @@ class Options:
     overlap: str = SIZE
     zoom: bool = True
     box_batch: int = 16
+    lanes: int = 2
+    case_bytes: int = 2**32
     kept_bytes: int = 2**30

@@ -3,17 +3,21 @@
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from inference import memory
+from inference.arrays import Array
+from inference.atomic import check_writable, remove_stale
 from inference.case import Case, read_case
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
-from inference.memory import case_budget
 from inference.model import Model
 from inference.npz import write_segs
-from inference.options import Options
+from inference.options import LATER, PROPAGATE, Options
 from inference.overlay import write_overlay
+from inference.plan import Plan
 from inference.progress import Progress
+from inference.propagate import slices_painted_twice
 from inference.segment import plan_of, segment
 
 log = logging.getLogger("qmedsam")
@@ -26,88 +30,119 @@ def run_cases(
 
     Args:
         paths: the `*.npz` files.
-        outputs: folder of results, made if it is absent.
+        outputs: folder of results.
         overlays: folder for one PNG per case, or None.
 
     Returns:
         Exit status: `EXIT_OK`, or `EXIT_CASE_FAILED` if at least one case failed.
 
     Raises:
-        SetupError: an output folder cannot be made or written to, or the model cannot be loaded.
+        SetupError: the model cannot be loaded.
     """
-    for folder in filter(None, (outputs, overlays)):
-        make_folder(folder)
     if not paths:
         log.warning("no *.npz files to do")
     progress = Progress(len(paths))
-    failed = []
-    for path in paths:
-        progress.start(path.name)
-        try:
-            line = _run_case(path, outputs, model, options, overlays, progress)
-        except CaseError as error:
-            progress.clear()
-            log.error("%s: %s", path.name, error)
-            failed.append(path.name)
-        else:
-            progress.clear()
-            log.info(line)
-        progress.finish()
-    if failed:
-        log.error("%d of %d cases failed: %s", len(failed), len(paths), ", ".join(failed))
+    failed: list[str] = []
+    peaks: dict[str, int] = {}
+    try:
+        for path in paths:
+            name = printable(path.name)
+            progress.start(name)
+            memory.reset_peak()
+            try:
+                line = f"{name}: {_run_case(path, outputs, model, options, overlays, progress)}"
+            except CaseError as error:
+                failed.append(name)
+                progress.clear()
+                log.error("%s: %s", name, error)
+            else:
+                progress.clear()
+                log.info(line)
+            peaks[name] = memory.peak()
+            progress.finish()
+    finally:  # a run that is stopped names its failures too
+        for name, peak in peaks.items():
+            log.debug("%s: peak memory %.0f MB", name, peak / memory.MB)
+        if failed:
+            log.error("%d of %d cases failed: %s", len(failed), len(paths), ", ".join(failed))
     return EXIT_CASE_FAILED if failed else EXIT_OK
 
 
 def case_paths(inputs: Path) -> list[Path]:
-    """The `*.npz` files of a folder, by name.
+    """The `*.npz` files of a folder, by name; hidden ones are not cases.
 
     Raises:
         SetupError: the folder is missing or unreadable.
     """
     try:
-        return sorted(path for path in inputs.iterdir() if path.suffix == ".npz")
+        return sorted(path for path in inputs.iterdir() if path.suffix == ".npz" and not path.name.startswith("."))
     except OSError as error:
         raise SetupError(f"{inputs}: cannot read the input folder ({error.strerror})") from error
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results, unless it is there.
+    """Make a folder for results unless it is there, and see that files can be made in it.
 
     Raises:
         SetupError: it cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
+        remove_stale(folder)
     except OSError as error:
-        raise SetupError(f"{folder}: cannot make the output folder ({error.strerror})") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SetupError(f"{folder}: user {os.geteuid()} may not write to the output folder")
+        reason = f"user {os.geteuid()}: {error.strerror}"
+        raise SetupError(f"{folder}: cannot write to the output folder ({reason})") from error
+
+
+def segment_within_memory(
+    case: Case, model: Model, options: Options, on_slice: Callable[[float], None] = lambda _: None
+) -> tuple[Array, Plan]:
+    """Plan and segment a case within the memory that this process may use; its label map and its plan.
+
+    Raises:
+        CaseError: it does not fit.
+    """
+    plan = plan_of(case, model, options)
+    twice = case.is_volume and options.strategy == PROPAGATE and options.overlap != LATER
+    options = memory.fit(options, case, slices_painted_twice(plan) if twice else 0)
+    return segment(case, plan, model, options, on_slice), plan
 
 
 def _run_case(
     path: Path, outputs: Path, model: Model, options: Options, overlays: Path | None, progress: Progress
 ) -> str:
-    """Read, segment and write one case; the log line that says so.
+    """Read, segment and write one case; what the log says of it.
 
     Raises:
         CaseError: this case cannot be read, segmented or written.
     """
     start = time.perf_counter()
     try:
-        case = read_case(path, case_budget())
+        case = read_case(path, options.case_bytes)
         for warning in case.warnings:
             progress.clear()
-            log.warning("%s: %s", path.name, warning)
-        plan = plan_of(case, model, options)
-        segs = segment(case, plan, model, options, progress.case_fraction)
+            log.warning("%s: %s", printable(path.name), warning)
+        segs, plan = segment_within_memory(case, model, options, progress.case_fraction)
         write_segs(outputs / path.name, segs)
         if overlays:
             write_overlay(overlays / f"{path.stem}.png", case, segs, plan)
+    except (CaseError, SetupError):
+        raise
     except MemoryError as error:
         raise CaseError("does not fit in memory") from error
     except OSError as error:
         raise CaseError(f"cannot be written ({error.strerror or error})") from error
-    return f"{path.name}: {describe(case)}, {time.perf_counter() - start:.2f} s"
+    except Exception as error:  # not foreseen: a fault of ours, which must not cost the other cases
+        log.debug("traceback", exc_info=True)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CaseError(f"failed for a reason not foreseen ({reason})") from error
+    return f"{describe(case)}, {time.perf_counter() - start:.2f} s"
+
+
+def printable(name: str) -> str:
+    """A file name on one line, whatever bytes it is made of."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def describe(case: Case) -> str:

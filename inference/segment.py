@@ -7,7 +7,7 @@ import numpy as np
 from inference.arrays import Array
 from inference.case import Case
 from inference.flatten import flatten
-from inference.model import SIDE_BY_SIDE, Model
+from inference.model import Model
 from inference.options import FLATTEN, PROPAGATE, Options
 from inference.plan import Plan, make_plan
 from inference.propagate import propagate
@@ -32,7 +32,7 @@ def segment(
     Returns:
         `segs`: (H, W), or (D, H, W) for a volume; 0 is background, i the object of the i-th box, from 1.
     """
-    model.prepare(SIDE_BY_SIDE if case.is_volume else 1)
+    model.prepare(options.lanes if case.is_volume else 1)
     segs = np.zeros(case.shape, case.segs_dtype)
     strategy = WAYS[options.strategy] if case.is_volume else flatten
     strategy(case, plan, model, segs, options, on_slice)
