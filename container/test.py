@@ -1,4 +1,4 @@
-"""`make container-test`: build the image, try in it whatever must not lose a case, say what was tried and what came of it.
+"""`make container-test`: build the image, try in it whatever must not lose a case, and say what came of it.
 
 Every run is as strict as a run can be: no network, a read-only root file system, a writable /tmp and output folder, an
 unprivileged user, a memory limit. Uses Docker, or beside this project ../shared/tools/container.sh.
