@@ -159,14 +159,14 @@ class _Sweeps:
             canvas.paint(found.label, found.logits, found.region)
             box = tight_box(found)
             if box is not None:
-                prompts[found.label - 1] = self._grown(box, view.window)
+                prompts[found.label - 1] = self._grown(box, view.window, self.plan.boxes_2d[found.label - 1])
 
-    def _grown(self, box: Float64Array, window: Window) -> Float64Array:
-        _, height, width = self.case.shape
+    def _grown(self, box: Float64Array, window: Window, given: Float64Array) -> Float64Array:
+        """`box` grown by the margin, but not beyond the `given` one, which holds the object on every slice."""
         margin = MARGIN * max(window.height, window.width) / self.model.metadata.input_size
         outward = np.array([-margin, -margin, margin, margin])
-        grown: Float64Array = np.clip(box + outward, 0, [width, height, width, height])
-        return grown
+        grown: Float64Array = np.clip(box + outward, given[[0, 1, 0, 1]], given[[2, 3, 2, 3]])
+        return grown if np.all(grown[2:] - grown[:2] >= 1) else given
 
 
 def _size(embeddings: Embeddings) -> int:

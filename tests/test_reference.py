@@ -85,18 +85,14 @@ def test_flatten_gives_every_slice_the_same_box_and_encodes_it_for_each_box():
     assert model.boxes == [[1, 1, 6, 6]] * 5
 
 
-def test_propagate_follows_an_object_that_leaves_the_given_box():
+def test_propagate_follows_an_object_through_the_given_box_and_not_out_of_it():
     volume = np.stack([square_image(8, 3, x, 2) for x in (1, 2, 3, 4, 5)])
-    boxes = np.array([[3, 3, 0, 5, 5, 4]])  # around the object on the middle slice
     model = BrightInsideBox()
-    propagated = segment_reference(model, volume, boxes, strategy="propagate")
-    np.testing.assert_array_equal(propagated, volume > 0)
-    margin = np.array([-1, -1, 1, 1]) * 3 * 8 / 256
-    around_previous = [[3, 3, 5, 5], [4, 3, 6, 5], [3, 3, 5, 5], [2, 3, 4, 5]]  # for slices 3, 4, 1, 0
-    np.testing.assert_allclose(model.boxes, [[3, 3, 5, 5], *(around_previous + margin)], atol=1e-5)
-
-    flattened = segment_reference(model, volume, boxes, strategy="flatten")
-    assert flattened.sum(axis=(1, 2)).tolist() == [0, 2, 4, 2, 0]
+    propagated = segment_reference(model, volume, np.array([[0, 3, 0, 6, 5, 4]]), strategy="propagate")
+    assert propagated.sum(axis=(1, 2)).tolist() == [4, 4, 4, 4, 2]
+    margin = np.array([-1, 0, 1, 0]) * 3 * 8 / 256  # above and below it is cut off by the given box
+    around_previous = [[3, 3, 5, 5], [4, 3, 6 - 3 * 8 / 256, 5], [3, 3, 5, 5], [2, 3, 4, 5]]  # for slices 3, 4, 1, 0
+    np.testing.assert_allclose(model.boxes, [[0, 3, 6, 5], *(around_previous + margin)], atol=1e-5)
 
 
 def test_propagate_takes_the_given_box_again_after_an_empty_mask():
@@ -114,7 +110,10 @@ def test_propagate_takes_the_given_box_again_after_an_empty_mask():
 def test_box_around_a_mask_goes_by_pixel_edges_and_stays_inside():
     mask = np.zeros((128, 256), bool)
     mask[0, 10] = mask[5, 20] = True
-    assert box_around(mask, default=None).tolist() == [7, 0, 24, 9]
+    assert box_around(mask, given=np.array([2, 0, 60, 60])).tolist() == [7, 0, 24, 9]
+    assert box_around(mask, given=np.array([8, 0, 60, 5])).tolist() == [8, 0, 24, 5]
+    beside = np.array([40, 40, 60, 60])
+    assert box_around(mask, given=beside) is beside
 
 
 def test_contested_pixels_go_to_the_later_box_or_the_higher_logit():

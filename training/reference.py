@@ -81,7 +81,7 @@ def logits_of_slices(
     for outward in (range(z_mid + 1, z_max + 1), range(z_mid - 1, z_min - 1, -1)):
         logits = middle
         for z in outward:
-            logits = full_size_logits(model, volume[z], box_around(logits > 0, default=box), normalise)
+            logits = full_size_logits(model, volume[z], box_around(logits > 0, given=box), normalise)
             yield z, logits
 
 
@@ -119,15 +119,16 @@ def min_max(image: Tensor) -> Tensor:
     return (image - image.min()) / (image.max() - image.min()).clamp(min=1e-8)
 
 
-def box_around(mask: np.ndarray, default: np.ndarray) -> np.ndarray:
-    """Tight box of a mask (H, W), by pixel edges, grown by the margin and clipped; `default` for an empty mask."""
+def box_around(mask: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Tight box of a mask (H, W), by pixel edges, grown by the margin and clipped to the given box, which is taken
+    itself where nothing is left: the mask is empty or beside it."""
     if not mask.any():
-        return default
-    height, width = mask.shape
+        return given
     ys, xs = np.nonzero(mask)
-    margin = MARGIN * max(height, width)
+    margin = MARGIN * max(mask.shape)
     box = np.array([xs.min() - margin, ys.min() - margin, xs.max() + 1 + margin, ys.max() + 1 + margin])
-    return np.clip(box, 0, [width, height, width, height])
+    box = np.clip(box, given[[0, 1, 0, 1]], given[[2, 3, 2, 3]])
+    return box if (box[2:] - box[:2] >= 1).all() else given
 
 
 def segment_file(model: nn.Module, source: Path, target: Path, **options: str) -> None:
