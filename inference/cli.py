@@ -167,7 +167,7 @@ def _stop(number: int, _: object) -> None:
 def _run_folder(parsed: argparse.Namespace, model: "Model", options: Options) -> int:
     from inference.run import case_paths, make_folder, run_cases
 
-    paths = case_paths(parsed.input)[parsed.shard.part - 1 :: parsed.shard.parts]
+    paths = case_paths(parsed.input, *parsed.shard)
     for folder in filter(None, (parsed.output, parsed.overlay)):
         make_folder(folder)
     if parsed.output.samefile(parsed.input):

@@ -68,16 +68,20 @@ def run_cases(
     return EXIT_CASE_FAILED if failed else EXIT_OK
 
 
-def case_paths(inputs: Path) -> list[Path]:
+def case_paths(inputs: Path, part: int = 1, parts: int = 1) -> list[Path]:
     """The `*.npz` files of a folder, by name; hidden ones are not cases.
+
+    Args:
+        part, parts: every `parts`-th of them, beginning with the `part`-th, counted from 1.
 
     Raises:
         SetupError: the folder is missing or unreadable.
     """
     try:
-        return sorted(path for path in inputs.iterdir() if path.suffix == ".npz" and not path.name.startswith("."))
+        cases = [path for path in inputs.iterdir() if path.suffix == ".npz" and not path.name.startswith(".")]
     except OSError as error:
         raise SetupError(f"{inputs}: cannot read the input folder ({error.strerror})") from error
+    return sorted(cases)[part - 1 :: parts]
 
 
 def make_folder(folder: Path) -> None:
