@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -275,3 +276,21 @@ def test_shards_are_disjoint_and_complete_whatever_their_number(folders, parts):
     shards = [case_paths(folders[0], part, parts) for part in range(1, parts + 1)]
     assert sorted(path.name for shard in shards for path in shard) == [*names, "bad.npz"]
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+class TestPicture:
+    def segment(self, path, **environment):
+        line = [sys.executable, "-m", "inference", "--image", path, "--box", "1,1,50,50", "-o", f"{path}.mask.png"]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+    def test_larger_than_memory(self, tmp_path):
+        cv2.imwrite(str(tmp_path / "scan.png"), np.zeros((3000, 3000), np.uint8))
+        result = self.segment(tmp_path / "scan.png", OPENCV_IO_MAX_IMAGE_PIXELS=str(10**6))
+        assert result.returncode == EXIT_CASE_FAILED
+        assert "ERROR: scan.png: damaged, or larger than memory allows" in result.stderr
+
+    def test_that_is_a_pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "scan.png")
+        result = self.segment(tmp_path / "scan.png")
+        assert result.returncode == EXIT_CASE_FAILED
+        assert result.stderr == "ERROR: scan.png: cannot be read (not a regular file)\n"
