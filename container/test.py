@@ -177,7 +177,7 @@ def large_image(folder: Path) -> str:
 
 
 def large_volume(folder: Path) -> str:
-    """600 x 512 x 512 with 255 boxes under -m 8G; under -m 1G refused before it is read, not killed"""
+    """600 x 512 x 512 with 255 boxes under -m 8G; under -m 1G refused, not killed"""
     write_case(folder, "3DBox_CT_1", np.stack([image(512, 512)] * 600), boxes(255, 512, 512, 600, 60))
     write_small_cases(folder, 1)
     refused = run(folder, memory="1G").expect(FAILED, r"3DBox_CT_1.npz: a case .* needs \d+ MB .* the limit allows")
