@@ -264,7 +264,7 @@ def weights(folder: Path) -> str:
         "dd if=/dev/urandom of=/tmp/w/encoder.onnx bs=1k seek=3000 count=20 conv=notrunc status=none": "is damaged",
     }.items():
         ran = run(folder, f"{copy} && {damage} && {PREDICT} --weights /tmp/w")
-        ran.expect(UNUSABLE, f"ERROR: /tmp/w/.*{reason}")
+        ran.expect(UNUSABLE, f"ERROR: /tmp/w.*{reason}")
     return "each said so"
 
 
