@@ -173,7 +173,7 @@ def test_smoke_takes_images_by_turns_from_the_modalities(root, tmp_path):
         name = f"2DBox_{path.parent.parent.name}_{int(path.stem):04d}.npz"
         boxes = np.load(tmp_path / "val/imgs" / name)["boxes"]
         rows, columns = np.nonzero(gts == 1)
-        assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max(), rows.max()]
     with pytest.raises(ValueError, match="16 are needed"):
         choose_cases(root)
 
