@@ -1,10 +1,10 @@
 """QMedSAM's way through a volume: every 3D box becomes the same 2D box on each of its slices."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
-import numpy as np
-
-from inference.arrays import Array
+from inference.arrays import Array, BoolArray
+from inference.blocks import Blocks
 from inference.case import Case
 from inference.lanes import Lanes
 from inference.model import Model
@@ -19,21 +19,17 @@ def flatten(
 ) -> None:
     """Encode every window of every slice that has a box once, decode its boxes in blocks, paint `segs` in place."""
     advantage = advantages(options.overlap, plan.boxes_2d)
-    slices = [z for z in range(case.shape[0]) if np.any((plan.low <= z) & (z <= plan.high))]
-    done = 0
+    objects = [(z, (plan.low <= z) & (z <= plan.high)) for z in range(case.shape[0])]
+    slices = [(z, taking_part) for z, taking_part in objects if taking_part.any()]
+    blocks = Blocks(chain.from_iterable(plan.view_sizes(taking_part) for _, taking_part in slices), options.box_batch)
 
-    def on_step() -> None:
-        nonlocal done
-        done += 1
-        on_slice(done / len(slices))
-
-    def walk(some: list[int]) -> Iterator[None]:
-        for z in some:
+    def walk(some: list[tuple[int, BoolArray]]) -> Iterator[None]:
+        for z, taking_part in some:
             canvas = Canvas(segs[z], advantage)
-            for view in plan.views(z, (plan.low <= z) & (z <= plan.high), plan.boxes_2d):
-                for found in decoded_objects(model, encode_view(model, case.volume, view), view, options.box_batch):
+            for view in plan.views(z, taking_part, plan.boxes_2d):
+                for found in decoded_objects(model, encode_view(model, case.volume, view), view, blocks):
                     canvas.paint(found.label, found.logits, found.region)
             yield
 
-    with Lanes(model.streams, on_step) as lanes:
+    with Lanes(model.streams, len(slices), on_slice) as lanes:
         lanes.run(walk(slices[lane :: model.streams]) for lane in range(model.streams))

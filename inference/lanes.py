@@ -13,10 +13,16 @@ class Lanes:
     two: the work on a slice is many small operations, and threads that share each of them wait for one another.
     """
 
-    def __init__(self, count: int, on_step: Callable[[], None]) -> None:
-        """count: threads. on_step: called after every step, from one thread at a time."""
+    def __init__(self, count: int, steps: int, on_step: Callable[[float], None]) -> None:
+        """
+        Args:
+            count: threads.
+            steps: of all chains together.
+            on_step: called with the finished fraction of them, 0..1, after every step; by one thread at a time.
+        """
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="lane")
-        self._on_step, self._lock, self._stopped = on_step, threading.Lock(), threading.Event()
+        self._steps, self._done, self._on_step = steps, 0, on_step
+        self._lock, self._stopped = threading.Lock(), threading.Event()
 
     def __enter__(self) -> "Lanes":
         return self
@@ -37,4 +43,5 @@ class Lanes:
             if self._stopped.is_set():
                 return
             with self._lock:
-                self._on_step()
+                self._done += 1
+                self._on_step(self._done / self._steps)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.arrays import Array, Float32Array, Float64Array
+from inference.blocks import Blocks
 from inference.model import Embeddings, Model
 from inference.plan import View
 from inference.preprocess import Geometry, encoder_input
@@ -32,8 +33,8 @@ def encode_view(model: Model, volume: Array, view: View) -> Embeddings:
     return model.encode(encoder_input(image, _geometry(model, view), model.metadata.normalise))
 
 
-def decoded_objects(model: Model, embeddings: Embeddings, view: View, box_batch: int) -> Iterator[ObjectLogits]:
-    """Decode all boxes of a view, `box_batch` at a time, so that memory does not grow with their number.
+def decoded_objects(model: Model, embeddings: Embeddings, view: View, blocks: Blocks) -> Iterator[ObjectLogits]:
+    """Decode all boxes of a view, a block at a time, so that memory does not grow with their number.
 
     Objects without a positive logit are left out.
     """
@@ -41,10 +42,9 @@ def decoded_objects(model: Model, embeddings: Embeddings, view: View, box_batch:
     left, top, right, bottom = view.window
     inside = np.clip(view.boxes, [left, top, left, top], [right, bottom, right, bottom])
     boxes = geometry.boxes_to_input(inside - [left, top, left, top])
-    for start in range(0, len(boxes), box_batch):
-        block = model.decode(embeddings, boxes[start : start + box_batch])
-        unpadded = block[:, : geometry.resized_height, : geometry.resized_width]
-        for label, logits in zip(view.labels[start : start + box_batch], unpadded, strict=True):
+    for block in blocks.split(len(boxes)):
+        unpadded = model.decode(embeddings, boxes[block])[:, : geometry.resized_height, : geometry.resized_width]
+        for label, logits in zip(view.labels[block], unpadded, strict=True):
             region = positive_region(logits, geometry.height, geometry.width)
             if region.rows:
                 full_size = bilinear(logits, geometry.height, geometry.width, region)

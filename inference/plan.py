@@ -56,6 +56,11 @@ class Plan:
         """(N, 4) the boxes on any of their slices."""
         return self.boxes[:, [0, 1, 3, 4]]
 
+    def view_sizes(self, taking_part: BoolArray) -> list[int]:
+        """How many boxes each view of a slice has if the objects in `taking_part`, (N,) bool, take part on it."""
+        sizes: list[int] = np.unique(self.chosen[taking_part], return_counts=True)[1].tolist()
+        return sizes
+
     def views(self, z: int, taking_part: BoolArray, prompts: Float64Array) -> list[View]:
         """The views of slice `z` for those objects that take part, (N,) bool, prompted with `prompts`, (N, 4)."""
         views = []

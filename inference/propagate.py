@@ -9,11 +9,13 @@ a sweep and a middle slice, meet on it.
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from inference.arrays import Array, BoolArray, Float64Array
+from inference.blocks import Blocks
 from inference.case import Case
 from inference.lanes import Lanes
 from inference.model import Embeddings, Model
@@ -50,14 +52,7 @@ def propagate(
         return
     route = route_of(plan)
     sweeps = _Sweeps(case, plan, route, model, segs, options)
-    steps, done = sum(map(len, route)), 0
-
-    def on_step() -> None:
-        nonlocal done
-        done += 1
-        on_slice(done / steps)
-
-    with Lanes(model.streams, on_step) as lanes:
+    with Lanes(model.streams, sum(map(len, route)), on_slice) as lanes:
         prompts = plan.boxes_2d
         lanes.run(sweeps.walk([visit], prompts) for visit in route.middles)
         lanes.run([sweeps.walk(route.up, prompts.copy()), sweeps.walk(route.down, prompts.copy())])
@@ -88,7 +83,7 @@ class _Sweeps:
     """Segments slices on any thread; keeps what a later visit to the same slice needs, until then."""
 
     def __init__(self, case: Case, plan: Plan, route: Route, model: Model, segs: Array, options: Options) -> None:
-        self.case, self.plan, self.model, self.segs, self.options = case, plan, model, segs, options
+        self.case, self.plan, self.model, self.segs = case, plan, model, segs
         self.advantage = advantages(options.overlap, plan.boxes_2d)
         # Visits to come: to each slice, and to each window of a slice.
         self.visits_left: Counter[int] = Counter()
@@ -96,6 +91,8 @@ class _Sweeps:
         for visit in (visit for visits in route for visit in visits):
             self.visits_left[visit.z] += 1
             self.views_left.update((visit.z, plan.windows[i]) for i in np.unique(plan.chosen[visit.objects]))
+        views = (plan.view_sizes(visit.objects) for visits in route for visit in visits)
+        self.blocks = Blocks(chain.from_iterable(views), options.box_batch)
         self.canvases: dict[int, Canvas] = {}
         self.embeddings: dict[tuple[int, Window], Embeddings] = {}
         self.room = options.kept_bytes
@@ -155,7 +152,7 @@ class _Sweeps:
     def _segment_view(self, view: View, embeddings: Embeddings, canvas: Canvas, prompts: Float64Array) -> None:
         objects = view.labels - 1
         prompts[objects] = self.plan.boxes_2d[objects]  # after an empty mask, the given box prompts again
-        for found in decoded_objects(self.model, embeddings, view, self.options.box_batch):
+        for found in decoded_objects(self.model, embeddings, view, self.blocks):
             canvas.paint(found.label, found.logits, found.region)
             box = tight_box(found)
             if box is not None:

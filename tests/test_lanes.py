@@ -17,12 +17,12 @@ def test_chains_run_side_by_side_and_each_in_its_order():
             done.append((name, step))
             yield
 
-    steps = []
-    with Lanes(2, lambda: steps.append(len(done))) as lanes:
+    fractions = []
+    with Lanes(2, 6, fractions.append) as lanes:
         lanes.run([chain("a"), chain("b")])
     for name in "ab":
         assert [step for which, step in done if which == name] == [0, 1, 2]
-    assert len(steps) == 6
+    assert fractions == [step / 6 for step in range(1, 7)]
 
 
 def test_more_chains_than_lanes_all_come_to_their_ends():
@@ -33,7 +33,7 @@ def test_more_chains_than_lanes_all_come_to_their_ends():
             done.append(name)
             yield
 
-    with Lanes(1, lambda: None) as lanes:
+    with Lanes(1, 8, lambda fraction: None) as lanes:
         lanes.run(map(chain, "abc"))
         lanes.run([chain("d")])
     assert done == list("aabbccdd")
@@ -57,7 +57,7 @@ def test_a_fault_stops_the_other_chains_and_is_raised():
         yield
         raise MemoryError("no room")
 
-    with pytest.raises(MemoryError, match="no room"), Lanes(2, lambda: None) as lanes:
+    with pytest.raises(MemoryError, match="no room"), Lanes(2, 1, lambda fraction: None) as lanes:
         lanes.run([faulty(), endless()])
     assert steps > 0  # and leaving the lanes has waited for their end
     assert not any(thread.name.startswith("lane") for thread in threading.enumerate())
