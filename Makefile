@@ -5,9 +5,10 @@ TRAINING := .venv/training
 
 # Images and label maps: <Modality>/<dataset>/<id>.jpg and .png
 DATA ?= ../shared/data/train
+VAL ?= ../shared/data/val
 MINUTES ?= 10
 
-.PHONY: help demo test lint container-test fuzz lock train-smoke clean
+.PHONY: help demo test lint container-test fuzz lock train-smoke litemedsam clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -23,6 +24,11 @@ test: $(TRAINING)/installed  ## set up the training side, run all tests
 train-smoke: $(TRAINING)/installed  ## all stages of training on 16 real images, on a CPU in minutes; DATA=FOLDER of images and labels
 	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train
 	$(TRAINING)/bin/python -m training.smoke --root datasets/train --out runs/smoke
+
+litemedsam: MINUTES = 48
+litemedsam: $(TRAINING)/installed  ## LiteMedSAM on one GPU, from nothing to weights/litemedsam; DATA=FOLDER VAL=FOLDER MINUTES=48
+	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train
+	$(TRAINING)/bin/python -m training.litemedsam --root datasets/train --val $(VAL) --minutes $(MINUTES)
 
 lint: $(TRAINING)/installed  ## lint, format check, types of inference/
 	$(TRAINING)/bin/ruff check .

@@ -14,7 +14,7 @@ from inference.metadata import AFTER_PADDING, BEFORE_PADDING, INDICES, PIXEL_EDG
 from inference.preprocess import Geometry, encoder_input
 from training.data import augmentation, gallery
 from training.data.augmentation import AugmentationConfig, Range, change_intensities, draw_geometry, draw_intensities
-from training.data.batch import Batch, draw_batch, normalise, render
+from training.data.batch import Batch, cut_planes, draw_batch, normalise, render
 from training.data.boxes import BoxConfig, draw_box_errors, tight_boxes, with_errors
 from training.data.config import DataConfig, from_mapping
 from training.data.slices import Slice
@@ -40,7 +40,8 @@ def make_batch(
     **more: object,
 ) -> Batch:
     config = DataConfig(root="", augmentation=augmentations, boxes=boxes, **more)
-    return render(draw_batch(np.random.default_rng(seed), slices, config), config, CPU)
+    draft = draw_batch(np.random.default_rng(seed), slices, config)
+    return render(draft, cut_planes(draft, CPU), config)
 
 
 def one(value: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model, read
 from training.export import add_normalise, export_pair
 from training.train import train
 from training.trainer.config import read_config
-from training.trainer.run import BEST
+from training.trainer.run import BEST, LAST
 
 DESCRIPTION = """\
 QMedSAM's three stages one after the other, each from the best checkpoint of the one before, then the export: from a
@@ -26,7 +26,9 @@ CONFIGS = Path(__file__).parent / "configs"
 STAGES = {"litemedsam": "stage{}.yaml", "light": "light_stage{}.yaml"}
 
 
-def train_stages(checkpoint: Path, root: Path, runs: Path, normalise: str, overrides: list[str]) -> Path:
+def train_stages(
+    checkpoint: Path, root: Path, runs: Path, normalise: str, overrides: list[str], configs: str | None = None
+) -> Path:
     """Stages 1, 2 and 3.
 
     Args:
@@ -35,18 +37,26 @@ def train_stages(checkpoint: Path, root: Path, runs: Path, normalise: str, overr
         runs: folder for the runs, `stage1` to `stage3`.
         normalise: `after_padding` or `before_padding`, as the checkpoint was trained.
         overrides: settings `key=value` for every stage.
+        configs: file name of the stages' configurations with {} for the stage; None takes those of `STAGES`.
 
     Returns:
         The best checkpoint of stage 3.
+
+    Raises:
+        ValueError: a stage was begun from other weights than it would be now.
     """
     name = read_checkpoint(checkpoint).model_name or DEFAULT_MODEL
     if name not in STAGES:
         raise ValueError(f"{checkpoint}: no configurations of stages for the model {name!r}")
+    configs = configs or STAGES[name]
     init = checkpoint
     for stage in (1, 2, 3):
         output = runs / f"stage{stage}"
+        last = output / LAST
+        if last.exists() and last.stat().st_mtime_ns < init.stat().st_mtime_ns:
+            raise ValueError(f"{last}: older than {init}, from which it should go on; remove {output} to begin it anew")
         settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}", *overrides]
-        train(read_config(CONFIGS / STAGES[name].format(stage), settings))
+        train(read_config(CONFIGS / configs.format(stage), settings))
         init = output / BEST
     return init
 

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import math
 import os
 import sys
 import time
@@ -97,7 +98,9 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(trained, config.optimizer.clip_norm or float("inf"))
-            if norm.isfinite():  # one step with an overflow would spoil the weights and every step after it
+            # The host waits for a GPU here and nowhere else in a step.
+            loss_value, norm_value = torch.stack([loss.detach().float(), norm]).tolist()
+            if math.isfinite(norm_value):  # one step with an overflow would spoil the weights and every step after it
                 optimizer.step()
             if run.average is not None:
                 update_ema(run.average, model, config.ema, state.step)
@@ -107,7 +110,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
             state.samples += len(batch.images) * world_size
             state.seconds += now - tick
             tick = now
-            state.epoch_losses.append(loss.item())
+            state.epoch_losses.append(loss_value)
             before, done = done, finished_part(config, run, loader.steps_per_epoch)
             bar.update()
             if state.step % config.log_steps == 0 or state.step == last_step or done >= 1:
@@ -119,7 +122,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
                     "lr": optimizer.param_groups[0]["lr"],
                     "loss": mean(state.epoch_losses[-config.log_steps :]),
                     **{name: part.item() for name, part in parts.items()},
-                    "gradient_norm": norm.item(),
+                    "gradient_norm": norm_value,
                     "samples_per_second": (state.samples - samples) / (now - began),
                     "loader_share": loader_share,
                 }
@@ -162,6 +165,7 @@ def join_processes(device: str) -> tuple[int, int, torch.device]:
     chosen = torch.device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+        torch.backends.cuda.matmul.allow_tf32 = True  # for the stages in float32; convolutions have it anyway
     if world_size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return rank, world_size, chosen

@@ -147,8 +147,12 @@ def by_modality(scores: pd.DataFrame, measure: str = "dsc") -> dict[str, float]:
 
 
 def open_runner(weights: Path, model_name: str | None = None, normalise: str = AFTER_PADDING) -> Runner:
-    """A checkpoint on torch, or a folder with an ONNX pair (whose metadata know the rest) on OpenVINO."""
-    return Model(weights) if weights.is_dir() else TorchModel(load_model(weights, model_name), normalise)
+    """A checkpoint on torch, on the GPU if there is one, or a folder with an ONNX pair (whose metadata know the rest)
+    on OpenVINO."""
+    if weights.is_dir():
+        return Model(weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TorchModel(load_model(weights, model_name).to(device), normalise, device)
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -9,7 +9,6 @@ from torch import Tensor
 from inference.metadata import AFTER_PADDING
 from inference.preprocess import SMALLEST_RANGE
 from training.data.augmentation import (
-    AugmentationConfig,
     Intensities,
     change_intensities,
     draw_geometry,
@@ -20,7 +19,7 @@ from training.data.config import DataConfig
 from training.data.slices import Slice
 from training.data.targets import Targets
 from training.data.views import draw_view, keep_in_view, view_matrix
-from training.data.warp import Canvas, cut_canvas, inside_image, sampling_grid, stack, warp
+from training.data.warp import Canvas, cut_canvas, inside_image, sampling_grid, stack, warp, whole_canvas
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One augmented sample, not yet rendered: its canvas with one mask per box asked for."""
+    """One augmented sample, not yet rendered: its canvas and one mask per box asked for."""
 
     canvas: Canvas
+    members: list[tuple[int, ...]]  # object numbers of each of the K masks
     areas: np.ndarray  # (K,) px that each mask should have in the input, were it wholly in view
     pixel_size: float  # of an image pixel, in input px
     limits: np.ndarray  # (4,) xyxy of the image in the input
@@ -68,8 +68,9 @@ class Draft:
 
 
 def draw_batch(rng: np.random.Generator, slices: list[Slice], config: DataConfig) -> Draft:
-    """Decide on views, augmentations, targets and box errors, and cut the canvases; runs on the host."""
-    samples = [_draw_sample(rng, item, config.augmentation, config.boxes, config.input_size) for item in slices]
+    """Decide on views, augmentations, targets and box errors; runs on the host, as does cutting the canvases unless
+    `config.on_device`."""
+    samples = [_draw_sample(rng, item, config) for item in slices]
     return Draft(
         samples,
         draw_intensities(rng, config.augmentation, len(slices)),
@@ -78,9 +79,8 @@ def draw_batch(rng: np.random.Generator, slices: list[Slice], config: DataConfig
     )
 
 
-def _draw_sample(
-    rng: np.random.Generator, item: Slice, augmentation: AugmentationConfig, boxes: BoxConfig, input_size: int
-) -> Sample:
+def _draw_sample(rng: np.random.Generator, item: Slice, config: DataConfig) -> Sample:
+    augmentation, input_size = config.augmentation, config.input_size
     height, width = item.targets.objects.shape
     anchor = int(rng.integers(len(item.targets)))
     view = draw_view(rng, height, width, item.targets.boxes[anchor], augmentation)
@@ -89,13 +89,17 @@ def _draw_sample(
     matrix = keep_in_view(matrix, item.targets.boxes[anchor], input_size)
     pixel_area = abs(np.linalg.det(matrix[:2, :2]))
 
-    chosen = _draw_targets(rng, item.targets, anchor, matrix, pixel_area, boxes, input_size)
+    chosen = _draw_targets(rng, item.targets, anchor, matrix, pixel_area, config.boxes, input_size)
     members = [item.targets.members[i] for i in chosen]
-    canvas = cut_canvas(item.image, item.targets.objects, members, matrix, input_size)
+    if config.on_device:
+        canvas = whole_canvas(height, width, matrix)
+    else:
+        canvas = cut_canvas(item.image, item.targets.objects, members, matrix, input_size)
     corners = matrix[:2] @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     limits = np.clip(np.concatenate([corners.min(axis=1), corners.max(axis=1)]), 0, input_size)
     return Sample(
         canvas,
+        members,
         areas=(item.targets.areas[chosen] * pixel_area).astype(np.float32),
         pixel_size=float(np.sqrt(pixel_area)),
         limits=limits.astype(np.float32),
@@ -123,29 +127,36 @@ def _draw_targets(
     return np.append(anchor, others)
 
 
-def render(draft: Draft, config: DataConfig, device: torch.device) -> Batch:
-    """Warp, change intensities, normalise, and take masks and boxes; in batches on the device."""
-    samples = draft.samples
+def cut_planes(draft: Draft, device: torch.device) -> Tensor:
+    """The planes that were cut on the host, as `render` takes them."""
+    return torch.from_numpy(stack([sample.canvas for sample in draft.samples])).to(device)
+
+
+def render(draft: Draft, planes: Tensor, config: DataConfig) -> Batch:
+    """Warp, change intensities, normalise, and take masks and boxes; in batches on the device.
+
+    Args:
+        planes: (B, 3 + K, h, w) uint8 on the device: red, green, blue and masks (0..255), in the top left corners.
+    """
+    samples, device = draft.samples, planes.device
     canvases = [sample.canvas for sample in samples]
-    stacked = stack(canvases)
-    planes = torch.from_numpy(stacked).to(device)
-    grid = sampling_grid(canvases, *stacked.shape[2:], config.input_size, device)
+    grid = sampling_grid(canvases, *planes.shape[2:], config.input_size, device)
     warped = warp(planes, grid)
 
-    inside = inside_image(grid, canvases, *stacked.shape[2:])
+    inside = inside_image(grid, canvases, *planes.shape[2:])
     is_colour = np.array([sample.is_colour for sample in samples])
     generator = torch.Generator(device).manual_seed(draft.noise_seed)
     images = change_intensities(warped[:, :3] / 255, draft.intensities, is_colour, generator)
     images = normalise(images, inside, config.normalise)
 
-    slots = [(row, slot) for row, sample in enumerate(samples) for slot in range(len(sample.areas))]
-    image_index, slot_index = torch.tensor(slots, device=device).T
+    slots = np.array([(row, slot) for row, sample in enumerate(samples) for slot in range(len(sample.areas))])
+    image_index, slot_index = torch.from_numpy(slots).to(device).T
     masks = warped[image_index, 3 + slot_index] > 127.5
     expected = np.concatenate([sample.areas for sample in samples])
     found = masks.sum(dim=(1, 2)).cpu().numpy()
     kept = np.flatnonzero((found >= config.boxes.min_pixels) & (found >= config.boxes.min_visible * expected))
 
-    rows = image_index.cpu().numpy()[kept]
+    rows = slots[kept, 0]
     kept_device = torch.from_numpy(kept).to(device)
     masks = masks[kept_device]
     errors = BoxErrors(*(getattr(draft.box_errors, f.name)[kept] for f in fields(BoxErrors)))

@@ -23,6 +23,8 @@ class DataConfig:
     normalise: `after_padding` (QMedSAM) or `before_padding` (LiteMedSAM), as at run time.
     seed: with the step number, all that randomness depends on.
     in_memory: decode the whole data set once; otherwise read from disk and hold `cache_gib` of decoded cases.
+    on_device: hold the whole data set in the device's memory too, and cut out and shrink there: for a GPU that would
+        wait for the host. Images may be up to twice as large as the input.
     workers: threads that prepare batches; ahead: batches prepared ahead of the step.
     """
 
@@ -33,6 +35,7 @@ class DataConfig:
     normalise: str = AFTER_PADDING
     seed: int = 0
     in_memory: bool = True
+    on_device: bool = False
     cache_gib: float = 2.0
     workers: int = 1
     ahead: int = 3
@@ -44,6 +47,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.normalise not in (AFTER_PADDING, BEFORE_PADDING):
             raise ValueError(f"normalise '{self.normalise}': {AFTER_PADDING} or {BEFORE_PADDING} is needed")
+        if self.on_device and not self.in_memory:
+            raise ValueError("on_device holds all data on the device: it needs in_memory too")
 
     def with_boxes_of(self, model: nn.Module) -> "DataConfig":
         """This configuration with boxes that end where the model's do."""

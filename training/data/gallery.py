@@ -11,7 +11,7 @@ import torch
 
 from inference.atomic import write_atomically
 from training.data.augmentation import AugmentationConfig, Range
-from training.data.batch import Batch, draw_batch, render
+from training.data.batch import Batch, cut_planes, draw_batch, render
 from training.data.boxes import BoxConfig
 from training.data.config import DataConfig
 from training.data.slices import Slice
@@ -55,7 +55,8 @@ def draw_tile(phantom: Phantom, title: str, augmentations: AugmentationConfig, b
     )
     config = DataConfig(root="", input_size=TILE, augmentation=augmentations, boxes=boxes)
     rng = np.random.default_rng(sum(title.encode()))
-    batch = render(draw_batch(rng, [Slice(phantom.imgs, one, "demo/demo")], config), config, torch.device("cpu"))
+    draft = draw_batch(rng, [Slice(phantom.imgs, one, "demo/demo")], config)
+    batch = render(draft, cut_planes(draft, torch.device("cpu")), config)
     tile = np.full((TITLE + TILE, TILE, 3), 255, np.uint8)
     tile[TITLE:] = _outlined(batch)
     cv2.putText(tile, title, (2, TITLE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA)

@@ -11,8 +11,9 @@ from threading import Barrier
 import numpy as np
 import torch
 
-from training.data.batch import Batch, draw_batch, render
+from training.data.batch import Batch, cut_planes, draw_batch, render
 from training.data.config import DataConfig
+from training.data.device_images import DeviceImages
 from training.data.index import VolumeIndex, build_index
 from training.data.sampling import epoch_counts, epoch_order, sample_weights
 from training.data.slices import ReadSlice, lazy_slices, slices_in_memory
@@ -46,6 +47,10 @@ class Loader:
         self.wait_seconds = 0.0
         self._rank, self._world_size = rank, world_size
         self.index, self._read = data or open_data(config)
+        self._images: DeviceImages | None = None
+        if config.on_device:
+            slices = [self._read(sample) for sample in range(len(self.index))]
+            self._images = DeviceImages(slices, config.input_size, self.device)
 
         datasets = self.index.datasets
         self._weights = sample_weights(datasets, self.index.sample_datasets, config.sampling)
@@ -59,9 +64,14 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        slices = [self._read(int(sample)) for sample in self.samples(step)]
+        samples = self.samples(step)
         rng = np.random.default_rng([self.config.seed, STEP, step, self._rank])
-        return render(draw_batch(rng, slices, self.config), self.config, self.device)
+        draft = draw_batch(rng, [self._read(int(sample)) for sample in samples], self.config)
+        if self._images is None:
+            planes = cut_planes(draft, self.device)
+        else:
+            planes = self._images.planes(samples, [sample.members for sample in draft.samples])
+        return render(draft, planes, self.config)
 
     def samples(self, step: int) -> np.ndarray:
         """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than a batch."""

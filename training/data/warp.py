@@ -14,21 +14,39 @@ FRAME = 1  # replicated px around the canvas: interpolation at the image's borde
 
 @dataclass(frozen=True)
 class Canvas:
-    """The part of an image that the output shows, shrunk beforehand if the output is coarser.
+    """Where the pixels that the output shows come from.
 
-    planes: (3 + K, h, w) uint8: red, green, blue and K masks (0 or 255, in between where shrinking mixed them).
     matrix: (3, 3) from canvas to input pixels.
     border: (4,) xyxy of the image on the canvas, px; beyond it there is padding.
     """
 
-    planes: np.ndarray
     matrix: np.ndarray
     border: np.ndarray
 
 
+@dataclass(frozen=True)
+class CutCanvas(Canvas):
+    """The part of an image that the output shows, shrunk beforehand if the output is coarser.
+
+    planes: (3 + K, h, w) uint8: red, green, blue and K masks (0 or 255, in between where shrinking mixed them).
+    """
+
+    planes: np.ndarray
+
+
+def whole_canvas(height: int, width: int, matrix: np.ndarray) -> Canvas:
+    """An image as it is, whose pixels are on the device already (`DeviceImages`).
+
+    Args:
+        matrix: (3, 3) from image to input pixels, pixel edges.
+    """
+    from_canvas = np.array([[1, 0, -FRAME], [0, 1, -FRAME], [0, 0, 1]])
+    return Canvas(matrix @ from_canvas, np.array([FRAME, FRAME, FRAME + width, FRAME + height], np.float32))
+
+
 def cut_canvas(
     image: np.ndarray, objects: np.ndarray, members: list[tuple[int, ...]], matrix: np.ndarray, input_size: int
-) -> Canvas:
+) -> CutCanvas:
     """Cut out what an affine view shows.
 
     The runtime shrinks with INTER_AREA and enlarges with bilinear interpolation; the same is done here: shrinking here,
@@ -58,7 +76,7 @@ def cut_canvas(
     ratio_x, ratio_y = size / [x1 - x0, y1 - y0]
     to_canvas = np.array([[ratio_x, 0, FRAME - x0 * ratio_x], [0, ratio_y, FRAME - y0 * ratio_y], [0, 0, 1]])
     border = np.array([FRAME, FRAME, FRAME + size[0], FRAME + size[1]], np.float32)
-    return Canvas(planes, matrix @ np.linalg.inv(to_canvas), border)
+    return CutCanvas(matrix @ np.linalg.inv(to_canvas), border, planes)
 
 
 def _shrunk(pixels: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -71,7 +89,7 @@ def _framed(pixels: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(pixels, FRAME, FRAME, FRAME, FRAME, cv2.BORDER_REPLICATE)
 
 
-def stack(canvases: list[Canvas]) -> np.ndarray:
+def stack(canvases: list[CutCanvas]) -> np.ndarray:
     """(B, P, h, w) uint8: all canvases in the top left corners of common planes, the rest 0."""
     sizes = np.array([canvas.planes.shape for canvas in canvases])
     planes = np.zeros((len(canvases), *sizes.max(axis=0)), np.uint8)

@@ -29,11 +29,15 @@ def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
     Weights keep their values and names; layers that are quantized already keep their scales, so that the stages of
     training can quantize one part after the other. Scales of activations are not set yet: `calibrate` does that, or
     loading a checkpoint. Raises ValueError for a model whose batch norms are merged already, or whose one part was
-    quantized by another recipe.
+    quantized by another recipe, and for a pattern in `keep_float` that matches no module.
     """
     if getattr(model, "batchnorm_merged", False):
         raise ValueError("batch norms are merged into the weights already: quantize before merging")
     recipe = joined(getattr(model, "recipe", None), recipe)
+    names = [name for name, _ in model.named_modules()]
+    for pattern in recipe.keep_float:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"quantization.keep_float: {model.name} has no module that matches '{pattern}'")
     for name in chosen_layers(model, recipe):
         layer = model.get_submodule(name)
         model.set_submodule(name, counterpart(layer, recipe).train(layer.training))
@@ -72,6 +76,8 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     loaded, stay. Raises ValueError where a quantizer saw no data.
     """
     fresh = {name: scale for name, scale in activation_scales(model).items() if not is_set(scale)}
+    if not fresh:
+        return
     was_training = model.training
     model.eval()
     with ExitStack() as stack:

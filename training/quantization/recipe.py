@@ -37,6 +37,7 @@ class Recipe:
     keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "keep_float", tuple(self.keep_float))  # YAML and checkpoints have lists
         if self.weights not in (PER_TENSOR, PER_CHANNEL):
             raise ValueError(f"quantization.weights is {self.weights!r}: choose {PER_TENSOR} or {PER_CHANNEL}")
 
@@ -46,7 +47,7 @@ class Recipe:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"quantization has no option {', '.join(sorted(unknown))}")
-        return cls(**{**values, "keep_float": tuple(values.get("keep_float", ()))})
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML and checkpoints."""

@@ -1,0 +1,133 @@
+"""LiteMedSAM from nothing to the pair that ships: floating point, the stages of quantization, PTQ beside, scores."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from inference.atomic import write_atomically
+from inference.errors import CaseError, SetupError
+from inference.metadata import AFTER_PADDING
+from training import ptq
+from training.checkpoint import CheckpointError, load_model
+from training.compare import Comparison, as_text, compare
+from training.export import export_pair
+from training.qat import train_stages
+from training.train import train
+from training.trainer.config import read_config
+from training.trainer.run import BEST, BEST_HALF
+from training.validate import ValidationConfig
+
+DESCRIPTION = """\
+Train LiteMedSAM on one GPU: stage 0 in floating point, stages 1 to 3 of quantization-aware training distilled from it
+and, beside them, post-training quantization. Prints DSC and NSD of all per modality, and copies the int8 pair and the
+floating-point checkpoint (half precision) into --out, unless the pair scores below --least-dsc or no better than the
+one that is there; the exit status is 1 then. A run that was stopped goes on where it was when it is started again.
+
+  python -m training.litemedsam --minutes 48
+  python -m training.litemedsam --minutes 48 data.batch_size=16    # settings of every run, here for 40 GB
+"""
+CONFIGS = Path(__file__).parent / "configs"
+STAGE_SHARE = 1 / 8  # of the minutes, for each of the stages 1 to 3; the rest is stage 0's
+EXPORTED, SHIPPED = "stage 3 exported", "shipped before"
+PAIR = ("encoder.onnx", "decoder.onnx")
+
+
+def train_all(args: argparse.Namespace) -> dict[str, Path]:
+    """Train, export and quantize: the checkpoints and folders with a pair that come out, by their names in the table.
+
+    Raises:
+        CheckpointError, ValueError: a run cannot go on; the message says which and why.
+    """
+    common = [f"validation.root={args.val}", *args.overrides]
+    floating = args.runs / "stage0" / BEST
+    settings = [f"output={floating.parent}", f"data.root={args.root}", minutes(args.minutes * (1 - 3 * STAGE_SHARE))]
+    train(read_config(CONFIGS / "litemedsam.yaml", [*settings, *common]))
+    settings = [f"distillation.teacher={floating}", minutes(args.minutes * STAGE_SHARE), *common]
+    last = train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, "litemedsam_stage{}.yaml")
+
+    export_pair(load_model(last), args.runs / "int8")
+    ptq_arguments = ["--checkpoint", floating, "--root", args.root, "--out", args.runs / "ptq", "--images", args.images]
+    if ptq.main([str(argument) for argument in ptq_arguments]) != 0:
+        raise ValueError("post-training quantization failed")
+    stages = {f"stage {stage}": args.runs / f"stage{stage}" / BEST for stage in (1, 2, 3)}
+    return {"float": floating, **stages, EXPORTED: args.runs / "int8", "PTQ": args.runs / "ptq"}
+
+
+def minutes(count: float) -> str:
+    return f"budget.minutes={count}"
+
+
+def reason_to_keep(scores: pd.Series, least_dsc: float) -> str | None:
+    """Why the new pair is not shipped; None if it is.
+
+    Args:
+        scores: DSC in per cent by names of the table.
+        least_dsc: 0..1.
+    """
+    if scores[EXPORTED] < 100 * least_dsc:
+        return f"its DSC of {scores[EXPORTED]} % is below {100 * least_dsc} %"
+    if SHIPPED in scores and scores[EXPORTED] <= scores[SHIPPED]:
+        return f"its DSC of {scores[EXPORTED]} % is no better than the {scores[SHIPPED]} % of the pair that is there"
+    return None
+
+
+def ship(runs: Path, out: Path) -> None:
+    """Copy the int8 pair of stage 3 and the floating-point checkpoint in half precision into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    sources = {name: runs / "int8" / name for name in PAIR} | {"litemedsam.pt": runs / "stage0" / BEST_HALF}
+    for name, source in sources.items():
+        content = source.read_bytes()
+        write_atomically(out / name, lambda file, content=content: file.write(content))
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.litemedsam",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+    def folder(name: str, default: str, text: str) -> None:
+        parser.add_argument(name, type=Path, default=default, metavar="DIR", help=f"{text} (default: %(default)s)")
+
+    folder("--root", "../datasets/train", "training tree")
+    folder("--val", "../shared/data/val", "validation cases, imgs and gts")
+    folder("--runs", "runs/litemedsam", "checkpoints, logs, pairs and the table")
+    folder("--out", "weights/litemedsam", "what ships")
+    text = "of training: 5/8 in floating point and 1/8 in each stage (default: %(default)s)"
+    parser.add_argument("--minutes", type=float, default=48, help=text)
+    parser.add_argument("--least-dsc", type=float, default=0.86, help="for shipping, 0..1 (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=300, help="calibration images of PTQ (default: %(default)s)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of every run")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    try:
+        entries = train_all(args)
+        if all((args.out / name).exists() for name in PAIR):
+            entries[SHIPPED] = args.out
+        runs = [{"name": name, "weights": str(path)} for name, path in entries.items()]
+        table = compare(Comparison(ValidationConfig(root=str(args.val)), runs), args.runs)
+        print(as_text(table))
+        reason = reason_to_keep(table.set_index("run")["DSC mean"], args.least_dsc)
+        if reason is None:
+            ship(args.runs, args.out)
+    except (CaseError, CheckpointError, SetupError, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; start it again to go on from its last checkpoint", file=sys.stderr)
+        return 130
+    if reason is not None:
+        print(f"{args.runs / 'int8'}: not shipped to {args.out}, {reason}", file=sys.stderr)
+        return 1
+    print(f"{args.out}: encoder.onnx, decoder.onnx and litemedsam.pt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
