@@ -6,6 +6,9 @@ from inference.arrays import Array, Float32Array, Float64Array
 from inference.options import LATER, LOGIT
 from inference.resample import Region
 
+# Pixels that are compared at once: what is computed for them on the way stays in the cache.
+STRIP_PIXELS = 1 << 16
+
 
 def advantages(rule: str, boxes: Float64Array) -> Float32Array | None:
     """What is added to each object's logits before they are compared, (N,); None where they are not compared.
@@ -39,7 +42,20 @@ class Canvas:
         if self.best is None or self.advantage is None:
             np.maximum(labels, label, out=labels, where=logits > 0, dtype=labels.dtype, casting="unsafe")
             return
-        best, score = self.best[window], logits + self.advantage[label - 1]
-        wins = (logits > 0) & ((score > best) | ((score == best) & (label < labels)))
-        labels[wins] = label
-        best[wins] = score[wins]
+        best, advantage = self.best[window], self.advantage[label - 1]
+        height = max(1, STRIP_PIXELS // logits.shape[1])
+        for top in range(0, len(logits), height):
+            rows = slice(top, top + height)
+            _paint_strip(label, logits[rows], advantage, labels[rows], best[rows])
+
+
+def _paint_strip(label: int, logits: Float32Array, advantage: np.float32, labels: Array, best: Float32Array) -> None:
+    """Paint one strip of a region; `labels` and `best` are changed in place."""
+    score = logits + advantage
+    wins = score > best
+    ties = score == best
+    if ties.any():
+        wins |= ties & (label < labels)
+    wins &= logits > 0
+    np.copyto(labels, label, where=wins, casting="unsafe")
+    np.copyto(best, score, where=wins)

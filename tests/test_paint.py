@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.options import LATER, LOGIT, SIZE
-from inference.paint import Canvas, advantages
+from inference.paint import STRIP_PIXELS, Canvas, advantages
 from inference.resample import Region, Span
 
 WHOLE = Region(Span(0, 1), Span(0, 4))
@@ -34,3 +34,16 @@ def test_only_the_region_is_painted(rule):
     expected = np.zeros((4, 5), np.uint16)
     expected[1:3, 2:5] = 300
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_large_regions_are_painted_strip_by_strip_as_a_whole():
+    rng = np.random.default_rng(0)
+    shape = (3, STRIP_PIXELS - 1)  # strips of one row
+    logits = rng.integers(-2, 3, (2, *shape)).astype(np.float32)  # few values: many ties
+    segs = np.zeros(shape, np.uint8)
+    canvas = Canvas(segs, np.array([0, 1], np.float32))
+    for label in (2, 1):
+        canvas.paint(label, logits[label - 1], Region(Span(0, shape[0]), Span(0, shape[1])))
+    first, second = logits[0] > 0, logits[1] > 0
+    wins = second & (~first | (logits[1] + 1 > logits[0]))
+    np.testing.assert_array_equal(segs, np.where(wins, 2, first))
