@@ -3,7 +3,8 @@
   python -m training.benchmark.weights --model litemedsam --val ../shared/data/val --out FOLDER
 
 writes FOLDER/checkpoint.pt for the reference, FOLDER/float32 and FOLDER/int8 for the runtime. The int8 pair's scales
-come from a few validation images and no training; its graph is that of a pair from quantization-aware training.
+come from a few validation images and no training; its graph is that of a pair from quantization-aware training by
+training/configs/litemedsam_stage*.yaml.
 """
 
 import argparse
@@ -21,10 +22,13 @@ from training.data.batch import Batch
 from training.export import export_pair
 from training.model import build_model
 from training.model.untrained import fill_randomly
-from training.quantization import Recipe, calibrate, quantize
+from training.qat import CONFIGS
+from training.quantization import calibrate, quantize
+from training.trainer.config import read_config
 
 CHECKPOINT, FLOAT_PAIR, INT8_PAIR = "checkpoint.pt", "float32", "int8"
 MODELS = ("litemedsam", "medsam_vit_b")
+STAGE = "litemedsam_stage2.yaml"  # what is quantized in the end; MedSAM ViT-B has the same mask decoder
 CALIBRATION_IMAGES = 4
 CALIBRATION_BOXES = 4  # of each image
 SEED = 1
@@ -39,7 +43,7 @@ def make_weights(name: str, val: Path, out: Path) -> None:
     if not (out / FLOAT_PAIR / "decoder.onnx").exists():
         export_pair(model, out / FLOAT_PAIR)
     if not (out / INT8_PAIR / "decoder.onnx").exists():
-        quantized = quantize(model, Recipe())
+        quantized = quantize(model, read_config(CONFIGS / STAGE, []).quantization)
         calibrate(quantized, calibration_batches(sorted((val / "imgs").glob("2DBox_*.npz")), model.input_size))
         export_pair(quantized, out / INT8_PAIR)
 
