@@ -43,7 +43,7 @@ def make_weights(name: str, val: Path, out: Path) -> None:
     if not (out / FLOAT_PAIR / "decoder.onnx").exists():
         export_pair(model, out / FLOAT_PAIR)
     if not (out / INT8_PAIR / "decoder.onnx").exists():
-        quantized = quantize(model, read_config(CONFIGS / STAGE, []).quantization)
+        quantized = quantize(model, read_config(CONFIGS / STAGE, [f"init={out / CHECKPOINT}"]).quantization)
         calibrate(quantized, calibration_batches(sorted((val / "imgs").glob("2DBox_*.npz")), model.input_size))
         export_pair(quantized, out / INT8_PAIR)
 
