@@ -1,4 +1,4 @@
-"""A small training root of phantoms, for tests of the data side."""
+"""A small training root of phantoms and validation cases, for tests of the training side."""
 
 from pathlib import Path
 
@@ -19,3 +19,12 @@ def write_phantom_root(root: Path) -> Path:
     phantom = phantom_volume((8, 64, 64), n_boxes=2, seed=20)
     write_case(root / "CT" / "volumes" / "a.npz", Case(phantom.imgs, phantom.gts, np.float32([2, 1, 1])))
     return root
+
+
+def write_validation_case(root: Path, name: str, seed: int) -> np.ndarray:
+    """A phantom of two objects, `imgs` and `gts` beside each other under `root`; its label map."""
+    phantom = phantom_case_2d((120, 160), n_boxes=2, seed=seed)
+    for part, arrays in (("imgs", {"imgs": phantom.imgs, "boxes": phantom.boxes}), ("gts", {"gts": phantom.gts})):
+        (root / part).mkdir(parents=True, exist_ok=True)
+        np.savez(root / part / name, **arrays)
+    return phantom.gts

@@ -16,9 +16,9 @@ import yaml
 from torch import nn
 
 from inference.metadata import INDICES
-from tests.data_root import write_phantom_root
-from training.checkpoint import load_model, read_checkpoint
-from training.phantoms import phantom_case_2d
+from tests.data_root import write_phantom_root, write_validation_case
+from training.checkpoint import load_model, read_checkpoint, save_checkpoint
+from training.model import build_model
 from training.train import main
 from training.trainer import schedule
 from training.trainer.config import BudgetConfig, ScheduleConfig, TrainConfig, apply_override, read_config
@@ -143,6 +143,13 @@ def test_a_missing_checkpoint_is_named(settings, tmp_path, capsys):
     assert "none.pt" in capsys.readouterr().err
 
 
+def test_a_teacher_that_takes_other_boxes_is_refused(settings, tmp_path, capsys):
+    save_checkpoint(tmp_path / "teacher.pt", build_model("litemedsam"))
+    distillation = {"teacher": str(tmp_path / "teacher.pt"), "logits": 1.0}
+    assert main(["--config", str(write_settings(tmp_path, settings, distillation=distillation))]) == 2
+    assert "the teacher litemedsam takes other boxes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_configuration_in_the_repository_is_valid(path):
     overrides = ["init=any.pt"] if yaml.safe_load(path.read_text()).get("stage", 0) else []
@@ -198,14 +205,6 @@ def test_the_average_starts_as_the_model_and_follows_it():
 def test_mean_per_image():
     means = mean_per_image(torch.tensor([0.5, 1.0, 0.2]), torch.tensor([0, 0, 2]), 3)
     assert means.tolist() == pytest.approx([0.75, 0.0, 0.2])
-
-
-def write_validation_case(root: Path, name: str, seed: int) -> np.ndarray:
-    phantom = phantom_case_2d((120, 160), n_boxes=2, seed=seed)
-    for part, arrays in (("imgs", {"imgs": phantom.imgs, "boxes": phantom.boxes}), ("gts", {"gts": phantom.gts})):
-        (root / part).mkdir(exist_ok=True)
-        np.savez(root / part / name, **arrays)
-    return phantom.gts
 
 
 class FilledBox(nn.Module):

@@ -64,6 +64,8 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
         calibrate(model, [loader.batch(step) for step in range(CALIBRATION_BATCHES)])
     teacher = make_teacher(config)
     if teacher is not None:
+        if teacher.box_convention != model.box_convention:
+            raise ValueError(f"the teacher {teacher.name} takes other boxes: {teacher.box_convention}")
         teacher.to(device)
     optimizer = make_optimizer(model, config.optimizer)
     run = Run(
