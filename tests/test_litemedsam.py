@@ -1,5 +1,6 @@
 """LiteMedSAM's one command, with a narrow model in its place, and what of the real one its settings quantize."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from tests.data_root import write_phantom_root, write_validation_case
 from tests.small_sam import SIZE, small_sam
 from training import litemedsam
 from training.checkpoint import load_model
-from training.compare import read_comparison
+from training.compare import compare, read_comparison
 from training.litemedsam import EXPORTED, SHIPPED, reason_to_keep
 from training.model import MODELS, build_model
 from training.quantization import Recipe, quantize
 from training.trainer.config import read_config
+from training.validate import ValidationConfig
 
 CONFIGS = Path(__file__).parents[1] / "training/configs"
 ENTRIES = ["float", "stage 1", "stage 2", "stage 3", EXPORTED, "PTQ"]
@@ -54,6 +56,12 @@ def test_one_command_from_nothing_to_a_pair_that_segments(tmp_path, monkeypatch,
     segs = tmp_path / "segs"
     assert inference_main(["-i", str(tmp_path / "val/imgs"), "-o", str(segs), "--weights", str(out)]) == 0
     assert np.load(segs / "2DBox_US_0001.npz")["segs"].shape == (120, 160)
+
+    ablation = read_comparison(CONFIGS / "compare/litemedsam_sampling.yaml")
+    common = [f"init={runs}/stage0/best.pt", f"data.root={root}", *tiny, "budget.minutes=null", "budget.samples=1"]
+    val = ValidationConfig(root=str(tmp_path / "val"))
+    ablation = replace(ablation, validation=val, common=common, runs=ablation.runs[:2])
+    assert compare(ablation, tmp_path / "sampling")["run"].tolist() == ["minimum", "tenth"]
 
     # What was finished is not trained again, and weights that have changed under a stage are noticed.
     before = (runs / "stage0/last.pt").stat().st_mtime_ns
