@@ -19,8 +19,8 @@ How long things take: whole processes, the contenders in turn, medians and ratio
             thing, and in int8. Cold is from the start of the process to the first mask, with OpenVINO's models
             compiled before, as in the container; warm is the median of later runs.
   cases     the cases of QMedSAM's Table 8: the plain PyTorch pipeline (the baseline's way) against the runtime, with
-            the same LiteMedSAM in both, and with the light model that ships. `imports` is a bare
-            `import numpy, cv2, openvino`, which no run can undercut.
+            the same LiteMedSAM in both, whose masks are the same (propagation, no zoom), and with the light model as it
+            ships. `imports` is a bare `import numpy, cv2, openvino`, which no run can undercut.
 
 LiteMedSAM has untrained weights, which take as long as trained ones. The reference would take hours over volumes: of
 what has more than 6 box-slices (pairs of a box and a slice) it is timed over 1 and over 5 of them, and the line through

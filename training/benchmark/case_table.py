@@ -13,6 +13,9 @@ from training.benchmark.workplace import Workplace
 IMPORTS, REFERENCE = "imports", "reference"
 FLOAT32, INT8, LIGHT = "litemedsam-float32", "litemedsam-int8", "light"
 CONTENDERS = (IMPORTS, REFERENCE, FLOAT32, INT8, LIGHT)
+# What the reference does too. LiteMedSAM runs in these ways, so that its masks are the reference's; the light model runs
+# as it ships.
+SAME_WAYS = ("--strategy", "propagate", "--overlap", "later")
 # The reference runs a case of this many box-slices as it stands. Of longer ones it runs two parts of so many each.
 FULL_UP_TO = 6
 PARTS = (1, 5)
@@ -89,15 +92,15 @@ def imports_contender(repeats: int) -> Contender:
 
 def reference_contender(case: Path, checkpoint: Path, segs: Path, repeats: int) -> Contender:
     """The baseline's way in eager PyTorch. Minutes, not milliseconds: no run of it is spent on warming up."""
-    ways = ["--strategy", "propagate", "--overlap", "later"]
     files = ["-i", case, "-o", segs / REFERENCE, "--checkpoint", checkpoint]
-    return Contender(REFERENCE, python("-m", "training.reference", *files, *ways), repeats, warm_up=False)
+    return Contender(REFERENCE, python("-m", "training.reference", *files, *SAME_WAYS), repeats, warm_up=False)
 
 
 def runtime_contender(name: str, case: Path, pair: Path, place: Workplace, repeats: int) -> Contender:
-    """One case through the command line, with its defaults."""
+    """One case through the command line: the light model with its defaults, LiteMedSAM in the reference's ways."""
     files = ["-i", case.parent, "-o", place.segs / name, "--weights", pair, "--cache", place.compiled]
-    return Contender(name, python("-m", "inference", *files), repeats)
+    ways = [] if name == LIGHT else [*SAME_WAYS, "--no-zoom"]
+    return Contender(name, python("-m", "inference", *files, *ways), repeats)
 
 
 def case_rows(case: str, contenders: Sequence[Contender], extrapolated: Extrapolated | None) -> list[Row]:
