@@ -13,8 +13,7 @@ from training.benchmark.workplace import Workplace
 IMPORTS, REFERENCE = "imports", "reference"
 FLOAT32, INT8, LIGHT = "litemedsam-float32", "litemedsam-int8", "light"
 CONTENDERS = (IMPORTS, REFERENCE, FLOAT32, INT8, LIGHT)
-# What the reference does too. LiteMedSAM runs in these ways, so that its masks are the reference's; the light model runs
-# as it ships.
+# LiteMedSAM runs in the reference's ways, so that its masks are the same; the light model runs as it ships.
 SAME_WAYS = ("--strategy", "propagate", "--overlap", "later")
 # The reference runs a case of this many box-slices as it stands. Of longer ones it runs two parts of so many each.
 FULL_UP_TO = 6
