@@ -1,6 +1,7 @@
 """Quantization: what is quantized, scales from data, gradients to scales, batch norms merged to the integer."""
 
 import copy
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -121,6 +122,23 @@ def test_scale_is_the_largest_magnitude_averaged_over_batches():
     assert model.image_encoder.input_quant.scale().item() == pytest.approx((4 + 8) / 2 / 128)
 
 
+def test_input_that_is_never_negative_has_no_sign_bit():
+    model = quantize(Line(), Recipe(mask_decoder=False))
+    inputs = torch.tensor([[4.0, 1, 0, 2]]), torch.tensor([[8.0, 0, 0, 0]])
+    calibrate(model, [SimpleNamespace(images=x, boxes=None, image_index=None) for x in inputs])
+    assert model.recipe.unsigned == ("image_encoder",)
+    assert model.image_encoder.input_quant.scale().item() == pytest.approx((4 + 8) / 2 / 255)
+    assert not model.image_encoder.input_quant.is_signed
+
+
+def test_one_negative_input_keeps_the_sign_bit():
+    model = quantize(Line(), Recipe(mask_decoder=False))
+    inputs = torch.tensor([[4.0, 1, 0, 2]]), torch.tensor([[-0.01, 0, 0, 0]])
+    calibrate(model, [SimpleNamespace(images=x, boxes=None, image_index=None) for x in inputs])
+    assert model.recipe.unsigned == ()
+    assert model.image_encoder.input_quant.is_signed
+
+
 def test_quantizer_without_data_is_named():
     model = quantize(Line(), Recipe())
     batches = [SimpleNamespace(images=torch.ones(1, 4), boxes=None, image_index=None)]
@@ -135,7 +153,8 @@ def test_second_stage_quantizes_the_decoder_and_keeps_the_encoders_scales():
     quantize(model, Recipe(image_encoder=False))
     calibrate(model, [batch(seed=1)])
 
-    assert model.recipe == Recipe()
+    assert replace(model.recipe, unsigned=()) == Recipe()
+    assert any(name.startswith("mask_decoder") for name in model.recipe.unsigned)  # after the ReLUs
     scales = activation_scales(model)
     assert len(scales) > len(first)
     assert all(is_set(scale) for scale in scales.values())
@@ -232,6 +251,7 @@ def test_quantized_checkpoint_comes_back_as_it_was(tmp_path, monkeypatch, weight
     loaded = load_model(tmp_path / "a.pth")
 
     assert loaded.recipe == model.recipe
+    assert loaded.recipe.unsigned
     data = batch()
     for ours, theirs in zip(loaded.encode(data.images), model.eval().encode(data.images), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch.distributed as dist
@@ -56,7 +57,10 @@ def train_stages(
         if last.exists() and last.stat().st_mtime_ns < init.stat().st_mtime_ns:
             raise ValueError(f"{last}: older than {init}, from which it should go on; remove {output} to begin it anew")
         settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}", *overrides]
-        train(read_config(CONFIGS / configs.format(stage), settings))
+        config = read_config(CONFIGS / configs.format(stage), settings)
+        if config.distillation.teacher is None:  # the floating-point model teaches all stages, not only the first
+            config = replace(config, distillation=replace(config.distillation, teacher=str(checkpoint)))
+        train(config)
         init = output / BEST
     return init
 

@@ -17,9 +17,9 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
-from training.checkpoint import CheckpointError
+from training.checkpoint import CheckpointError, read_checkpoint
 from training.data.loader import Loader
-from training.quantization import calibrate, expect_scales
+from training.quantization import Recipe, calibrate, expect_scales, with_unsigned
 from training.trainer import schedule
 from training.trainer.config import OptimizerConfig, TrainConfig, read_config
 from training.trainer.ema import update_ema
@@ -59,7 +59,8 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
     loader = Loader(config.data.with_boxes_of(model), device, rank, world_size)
     resume = resume or Path(config.output) / LAST
     if config.stage > 0 and resume.exists():
-        expect_scales(model)
+        saved_recipe = Recipe.from_dict(read_checkpoint(resume).recipe or {})
+        expect_scales(with_unsigned(model, saved_recipe.unsigned))
     elif config.stage > 0:
         calibrate(model, [loader.batch(step) for step in range(CALIBRATION_BATCHES)])
     teacher = make_teacher(config)

@@ -4,7 +4,7 @@ from brevitas import nn as qnn
 from torch import Tensor, nn
 
 from training.model.layers import MatMul
-from training.quantization.quantizers import WEIGHT, Activation
+from training.quantization.quantizers import WEIGHT, Activation, UnsignedActivation
 from training.quantization.recipe import Recipe
 
 CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
@@ -39,6 +39,12 @@ def counterpart(layer: nn.Module, recipe: Recipe) -> nn.Module:
     kind, names = COUNTERPARTS[type(layer)]
     arguments = {name: getattr(layer, name) for name in names}
     return with_parameters_of(layer, kind(**arguments, input_quant=Activation, weight_quant=WEIGHT[recipe.weights]))
+
+
+def drop_sign(layer: nn.Module) -> None:
+    """Quantize the input of a quantized layer without a sign bit from now on; its scale is to be set."""
+    quantizer = qnn.QuantIdentity(act_quant=UnsignedActivation).act_quant
+    layer.input_quant = quantizer.to(layer.weight.device).train(layer.training)
 
 
 def with_parameters_of(source: nn.Module, target: nn.Module) -> nn.Module:

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Protocol
 
 import torch
+import torch.distributed as dist
 from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.graph.calibrate import calibration_mode
 from torch import Tensor, nn
 
-from training.quantization.layers import counterpart, has_counterpart
+from training.quantization.layers import counterpart, drop_sign, has_counterpart
 from training.quantization.recipe import Recipe
 
+INPUT = ".input_quant"  # the quantizer of a layer's input; the inputs of a product of attention have others
 NEVER_RUN = ("mask_decoder.output_hypernetworks_mlps.[123].*",)  # the multimask outputs of LiteMedSAM
 
 
@@ -33,7 +36,8 @@ def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
     """
     if getattr(model, "batchnorm_merged", False):
         raise ValueError("batch norms are merged into the weights already: quantize before merging")
-    recipe = joined(getattr(model, "recipe", None), recipe)
+    earlier = getattr(model, "recipe", None)
+    recipe = joined(earlier, recipe)
     names = [name for name, _ in model.named_modules()]
     for pattern in recipe.keep_float:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -42,6 +46,14 @@ def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
         layer = model.get_submodule(name)
         model.set_submodule(name, counterpart(layer, recipe).train(layer.training))
     model.recipe = recipe
+    return with_unsigned(model, recipe.unsigned) if earlier is None else model
+
+
+def with_unsigned(model: nn.Module, names: Iterable[str]) -> nn.Module:
+    """Drop the sign bit of these layers' inputs, whose scales are not set yet; in place."""
+    for name in names:
+        drop_sign(model.get_submodule(name))
+    model.recipe = replace(model.recipe, unsigned=tuple(sorted({*model.recipe.unsigned, *names})))
     return model
 
 
@@ -50,6 +62,7 @@ def joined(earlier: Recipe | None, later: Recipe) -> Recipe:
     if earlier is None:
         return later
     parts = {part: getattr(earlier, part) or getattr(later, part) for part in ("image_encoder", "mask_decoder")}
+    parts["unsigned"] = earlier.unsigned
     if replace(earlier, **parts) != replace(later, **parts):
         raise ValueError(f"the model is quantized in part already, by another recipe: {earlier}")
     return replace(later, **parts)
@@ -72,14 +85,17 @@ def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:
 def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the scales that are not set yet from the activations of a few batches (run-time statistics), in place.
 
-    The model runs in eval mode; a quantizer whose scale is not set lets its input pass. Scales set before, learned or
-    loaded, stay. Raises ValueError where a quantizer saw no data.
+    The model runs in eval mode; a quantizer whose scale is not set lets its input pass. Where no input is negative, the
+    quantizer loses its sign bit first. Scales set before, learned or loaded, stay. Raises ValueError where a quantizer
+    saw no data.
     """
-    fresh = {name: scale for name, scale in activation_scales(model).items() if not is_set(scale)}
-    if not fresh:
+    if all(map(is_set, activation_scales(model).values())):
         return
+    batches = list(batches)
     was_training = model.training
     model.eval()
+    with_unsigned(model, never_negative(model, batches))
+    fresh = {name: scale for name, scale in activation_scales(model).items() if not is_set(scale)}
     with ExitStack() as stack:
         for name in fresh:
             stack.enter_context(calibration_mode(model.get_submodule(proxy_of(name))))
@@ -89,6 +105,26 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     model.train(was_training)
     if idle:
         raise ValueError(f"no data reached {len(idle)} quantizers in calibration, the first is {proxy_of(idle[0])}")
+
+
+def never_negative(model: nn.Module, batches: Iterable[Batch]) -> list[str]:
+    """Names of the quantized layers whose scale is not set and whose input is never below 0 in the batches, those of
+    other processes included."""
+    fresh = [proxy_of(name) for name, scale in activation_scales(model).items() if not is_set(scale)]
+    layers = [name.removesuffix(INPUT) for name in fresh if name.endswith(INPUT)]
+    lowest = torch.full((len(layers),), torch.inf, device=next(model.parameters()).device)
+
+    def note(index: int, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        lowest[index] = torch.minimum(lowest[index], arguments[0].min())
+
+    hooks = [model.get_submodule(name).register_forward_pre_hook(partial(note, i)) for i, name in enumerate(layers)]
+    for batch in batches:
+        model.decode(model.encode(batch.images), batch.boxes, batch.image_index)
+    for hook in hooks:
+        hook.remove()
+    if dist.is_initialized():
+        dist.all_reduce(lowest, op=dist.ReduceOp.MIN)
+    return [name for name, value in zip(layers, lowest.tolist(), strict=True) if value >= 0]
 
 
 def activation_scales(model: nn.Module) -> dict[str, ParameterFromRuntimeStatsScaling]:

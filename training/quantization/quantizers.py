@@ -1,7 +1,12 @@
 """The Brevitas quantizers of QMedSAM: q = clip(round(x / scale)), straight-through gradient."""
 
 from brevitas.inject.enum import RestrictValueType, ScalingImplType
-from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int8WeightPerChannelFloat,
+    Int8WeightPerTensorFloat,
+    Uint8ActPerTensorFloat,
+)
 from torch import Tensor
 
 from training.quantization.recipe import PER_CHANNEL, PER_TENSOR
@@ -14,6 +19,12 @@ class Activation(Int8ActPerTensorFloat):
     scale's logarithm: a step changes a scale in proportion, so that scales of 0.001 and of 1 learn at one learning rate
     and none can turn negative.
     """
+
+    restrict_scaling_type = RestrictValueType.LOG_FP
+
+
+class UnsignedActivation(Uint8ActPerTensorFloat):
+    """0..255: the same for what is never negative, as after a ReLU, at half the step."""
 
     restrict_scaling_type = RestrictValueType.LOG_FP
 

@@ -21,13 +21,14 @@ PER_TENSOR, PER_CHANNEL = "per_tensor", "per_channel"
 
 @dataclass(frozen=True)
 class Recipe:
-    """Always 8 bits and symmetric; activations per tensor, signed, with a learned scale. Always floating point: biases,
+    """Always 8 bits and symmetric; activations per tensor with a learned scale. Always floating point: biases,
     normalisation, activation functions and the prompt encoder (QMedSAM).
 
     image_encoder, mask_decoder: quantize the linear layers and convolutions of this part, their inputs and weights.
     weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
     attention_products: quantize both inputs of query x key and of attention x value.
     keep_float: shell patterns of module names that stay floating point, e.g. first and last layers.
+    unsigned: names of layers whose input is never negative and needs no sign bit; calibration finds them.
     """
 
     image_encoder: bool = True
@@ -35,9 +36,11 @@ class Recipe:
     weights: str = PER_CHANNEL
     attention_products: bool = True
     keep_float: tuple[str, ...] = ()
+    unsigned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keep_float", tuple(self.keep_float))  # YAML and checkpoints have lists
+        for name in ("keep_float", "unsigned"):  # YAML and checkpoints have lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.weights not in (PER_TENSOR, PER_CHANNEL):
             raise ValueError(f"quantization.weights is {self.weights!r}: choose {PER_TENSOR} or {PER_CHANNEL}")
 
@@ -51,4 +54,4 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML and checkpoints."""
-        return {**asdict(self), "keep_float": list(self.keep_float)}
+        return {**asdict(self), "keep_float": list(self.keep_float), "unsigned": list(self.unsigned)}
