@@ -131,8 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _stop)
     # Read by OpenCV when it is imported: a picture that would not fit in memory is refused by its header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_picture_pixels()))
-    # Read by numpy when it is imported. After a product, OpenBLAS's threads wait for the next one without sleeping, on the
-    # cores that OpenVINO needs meanwhile; ours are too small to share anyway.
+    # Read by numpy when it is imported. OpenBLAS's threads stay awake for a while after each product, on the cores that
+    # OpenVINO needs meanwhile; ours are too small to share anyway.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
     from inference.model import Model
