@@ -9,6 +9,7 @@ import io
 import math
 import stat
 import struct
+import threading
 import warnings
 import zipfile
 import zlib
@@ -28,6 +29,8 @@ from inference.errors import CaseError, does_not_fit
 DEFLATE_LEVEL = 1
 READ_BYTES = 1 << 20
 HEADER_BYTES = 1024  # numpy writes 128; a longer one only feeds its parser
+# numpy parses a header as Python, which Python 3.11 cannot do in two threads at once (SystemError, recursion depth).
+PARSING = threading.Lock()
 
 
 class Header(NamedTuple):
@@ -186,7 +189,7 @@ def _parse_header(start: bytes, name: str) -> Header:
     """
     file = io.BytesIO(start)
     try:
-        with warnings.catch_warnings():
+        with PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about headers that Python 2 wrote: they are read all the same
             version = np.lib.format.read_magic(file)
             if version == (1, 0):

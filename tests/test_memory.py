@@ -129,8 +129,8 @@ class TestFit:
 def test_peak_is_measured_anew():
     memory.reset_peak()
     before = memory.peak()
-    filled = np.ones(64 * MB, np.uint8)
-    assert memory.peak() > before + 60 * MB
+    filled = np.ones(256 * MB, np.uint8)
+    assert memory.peak() > before + 200 * MB
     del filled
     memory.reset_peak()
-    assert memory.peak() < before + 40 * MB
+    assert memory.peak() < before + 150 * MB  # other threads of the test run may take some meanwhile
