@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import memory
 from inference.case import make_case
 from inference.errors import CaseError
 from inference.memory import CANVAS_BYTES, COSTS, LITEMEDSAM, MB, PIXEL_BYTES, USABLE, fit, memory_limit, share_out
