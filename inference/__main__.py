@@ -5,8 +5,9 @@ import sys
 
 from inference.cli import main
 
-status = main()
+kept: list[object] = []
+status = main(keep=kept.append)
 sys.stdout.flush()
 sys.stderr.flush()
-# All is written: taking OpenVINO and its threads apart in good order would only take time, a tenth of a short run.
+# All is written: taking OpenVINO, its models and threads apart would only take time, a tenth of a short run.
 os._exit(status)

@@ -58,7 +58,7 @@ def _slice_picture(case: Case, labels: Array, z: int, plan: Plan) -> Array:
     labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
 
     on_slice = np.flatnonzero((plan.low <= z) & (z <= plan.high))
-    for index in np.unique(plan.chosen[on_slice]):
+    for index in plan.windows_of(on_slice):
         if index != WHOLE_IMAGE:
             _frame(picture, plan.windows[index], scale, WHITE)
     for label, box in zip(on_slice + 1, plan.boxes_2d[on_slice], strict=True):

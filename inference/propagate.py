@@ -90,7 +90,7 @@ class _Sweeps:
         self.views_left: Counter[tuple[int, Window]] = Counter()
         for visit in (visit for visits in route for visit in visits):
             self.visits_left[visit.z] += 1
-            self.views_left.update((visit.z, plan.windows[i]) for i in np.unique(plan.chosen[visit.objects]))
+            self.views_left.update((visit.z, plan.windows[i]) for i in plan.windows_of(visit.objects))
         views = (plan.view_sizes(visit.objects) for visits in route for visit in visits)
         self.blocks = Blocks(chain.from_iterable(views), options.box_batch)
         self.canvases: dict[int, Canvas] = {}

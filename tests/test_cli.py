@@ -218,3 +218,18 @@ def test_the_runtime_imports_neither_torch_nor_training():
     imported = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in ("torch", "training", "onnx", "scipy", "openvino_telemetry"):
         assert f"'{name}'" not in imported
+
+
+def test_a_run_imports_nothing_that_it_does_not_use_and_leaves_its_model_to_the_caller(tmp_path, untrained):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    arguments = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--weights", untrained("light")[1]]
+    code = (
+        "import sys; from inference.cli import main; kept = []; status = main(sys.argv[1:], kept.append);"
+        "print(status, [type(model).__name__ for model in kept], *sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    status, kept, *imported = output.splitlines()[-1].split()
+    assert (status, kept) == ("0", "['Model']")
+    assert {"numpy", "cv2", "openvino"} <= set(imported)
+    assert not {"numpy.ma", "openvino.tools.ovc", "ssl", "sqlite3", "multiprocessing.pool"} & set(imported)

@@ -101,7 +101,8 @@ def main() -> int:
     watch_imports()
     from inference.cli import main as run
 
-    status = run(sys.argv[2:])
+    kept: list[object] = []
+    status = run(sys.argv[2:], kept.append)
     report.write_text(json.dumps({"began": BEGAN, "ended": time.perf_counter(), "events": events}))
     return status
 
