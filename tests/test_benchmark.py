@@ -15,6 +15,7 @@ from training.benchmark.cases import box_slices, build, enough_boxes, write_case
 from training.benchmark.processes import BenchmarkError, Contender, Run, environment, interleave, python, run_process
 from training.benchmark.profile import stage_rows
 from training.benchmark.tables import text_table
+from training.benchmark.zoom_table import zoom_rows
 
 
 def contender(name, seconds, peak_mb=100.0, repeats=1):
@@ -171,6 +172,45 @@ def test_short_run_of_the_command(shared_data, tmp_path, capsys):
         operations = list(csv.DictReader(file))
     assert sum(float(row["percent"]) for row in operations) == pytest.approx(100)
     assert any(row["operation"] == "Convolution" for row in operations)
+
+
+def test_zoom_rows_are_means_over_cases_then_over_modalities():
+    def case(name, ms):
+        return {"case": name, "boxes": 2, "passes": 1, "plain_ms": ms, "zoomed_ms": 2 * ms}
+
+    def score(dimensions, modality, dsc):
+        return {"dimensions": dimensions, "modality": modality, "dsc": str(dsc), "nsd": "0.5"}
+
+    cases = [case("a", 10.0), case("b", 30.0), case("c", 100.0), case("v", 1000.0)]
+    plain = {
+        "a": score("2D", "CT", 0.2),
+        "b": score("2D", "CT", 0.4),
+        "c": score("2D", "US", 0.9),
+        "v": score("3D", "MR", 0),
+    }
+    zoomed = {name: {**row, "dsc": "0.8"} for name, row in plain.items()}
+    rows = {row["modality"]: row for row in zoom_rows(cases, {"plain": plain, "zoomed": zoomed})}
+    assert list(rows) == ["2D CT", "2D US", "2D, mean over modalities", "3D MR", "3D, mean over modalities"]
+    assert (rows["2D CT"]["cases"], rows["2D CT"]["plain_ms"], rows["2D CT"]["zoomed_ms"]) == (2, 20, 40)
+    assert rows["2D CT"]["plain_dsc"] == pytest.approx(0.3)
+    mean = rows["2D, mean over modalities"]
+    assert (mean["cases"], mean["plain_ms"]) == (3, 60)
+    assert (mean["plain_dsc"], mean["zoomed_dsc"]) == (pytest.approx(0.6), pytest.approx(0.8))
+    assert rows["3D, mean over modalities"]["plain_ms"] == 1000
+
+
+def test_zoom_table_of_two_cases(shared_data, tmp_path):
+    for name in ("2DBox_CT_", "2DBox_Fundus_"):
+        for kind in ("imgs", "gts"):
+            source = sorted((shared_data / "val" / kind).glob(f"{name}*.npz"))[0]
+            (tmp_path / "val" / kind).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "val" / kind / source.name).symlink_to(source)
+    where = ["--val", str(tmp_path / "val"), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    assert main([*where, "--tables", "zoom", "--repeats", "1"]) == 0
+    with (tmp_path / "out" / "zoom.csv").open() as file:
+        ct, fundus, mean = csv.DictReader(file)
+    assert (ct["modality"], fundus["modality"], mean["cases"]) == ("2D CT", "2D Fundus", "2")
+    assert all(float(row["zoomed_dsc"]) > 0.5 and float(row["zoomed_ms"]) > 0 for row in (ct, fundus))
 
 
 def test_wrong_use_is_one_clear_line(tmp_path, capsys):
