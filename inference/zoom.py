@@ -15,6 +15,8 @@ from inference.arrays import BoolArray, Float64Array, IntArray
 SMALL = 100.0
 # A window is at least this many times as wide and high as each of its boxes: context, which the model needs.
 CONTEXT = 2.25
+# A window has at least this many pixels of the image a side: fewer hold too little to be worth magnifying.
+LEAST_SIDE = 32.0
 # How large the smallest box of a shared window must appear in the input, in pixels. The first that needs no more than
 # MAX_WINDOWS windows is taken: the more boxes there are, the more of them share a window, each seen smaller.
 APPARENT = (64.0, 48.0, 32.0, 24.0)
@@ -61,7 +63,8 @@ def plan_windows(boxes: Float64Array, height: int, width: int, input_size: int) 
     if len(small) == 0:
         return [whole], chosen
     for apparent in APPARENT:
-        largest = np.minimum(np.maximum(sides * input_size / apparent, sides * CONTEXT), max(height, width))
+        largest = np.maximum(np.maximum(sides * input_size / apparent, sides * CONTEXT), LEAST_SIDE)
+        largest = np.minimum(largest, max(height, width))
         windows, members = _cover(boxes[small], sides[small], largest[small], height, width)
         if len(windows) <= MAX_WINDOWS:
             break
@@ -113,10 +116,11 @@ def _best_place(boxes: Float64Array, seed: Float64Array, side: float, fitting: B
 
 
 def _tight_window(boxes: Float64Array, sides: Float64Array, height: int, width: int) -> Window:
-    """The smallest square, clipped to the image, that holds the boxes with a margin and gives each its context."""
+    """The smallest square of at least `LEAST_SIDE`, clipped to the image, that holds the boxes with a margin and gives
+    each its context."""
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     margin = float(sides.min()) * (CONTEXT - 1) / 2
-    side = max(float((high - low).max()) + 2 * margin, float(sides.max()) * CONTEXT)
+    side = max(float((high - low).max()) + 2 * margin, float(sides.max()) * CONTEXT, LEAST_SIDE)
     start = (low + high) / 2 - side / 2
     # At the image's border the window is shifted inside rather than cut, as long as it fits.
     start = np.clip(start, 0, np.maximum(0, np.array([width, height]) - side))

@@ -43,6 +43,12 @@ def test_small_object_gets_a_window_with_its_context():
     assert windows[1] == Window(655, 255, 745, 345)
 
 
+def test_tiny_objects_are_not_magnified_beyond_what_the_image_holds():
+    windows, chosen = plan_windows(np.array([[200.0, 200, 206, 206]]), 400, 400, 256)
+    assert (windows[chosen[0]].width, windows[chosen[0]].height) == (32, 32)
+    assert plan_windows(np.array([[10.0, 10, 15, 16]]), 38, 30, 256)[1].tolist() == [WHOLE_IMAGE]
+
+
 @pytest.mark.parametrize("centre", [(12, 12), (590, 12), (12, 390), (590, 390)])
 def test_at_the_border_the_window_is_shifted_inside(centre):
     boxes = square_boxes([centre], side=20)
