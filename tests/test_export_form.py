@@ -1,6 +1,7 @@
 """The form for export: the numbers of the model, from a graph that moves little data."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from training.export_form.layers import rows, to_map
 from training.export_form.mask_decoder import ExportedMaskDecoder, on_rows
 from training.export_form.tiny_vit import window_slots
 from training.model import build_model
+from training.model.untrained import fill_randomly
 from training.model.windows import partition
-from training.quantization import Recipe, merge_batchnorm
+from training.quantization import Recipe, calibrate, merge_batchnorm, quantize
 
 WORK_ON_IMAGE = ("mask_decoder.*cross_attn_*", "mask_decoder.*final_attn_*", "mask_decoder.output_upscaling.*")
 RECIPES = {  # and whether the mask decoder can be rearranged
@@ -55,9 +57,37 @@ def test_handing_over_leaves_the_model_as_it_is():
     assert list(model.state_dict()) == list(untouched.state_dict())
 
 
+@pytest.mark.parametrize("quantized", [False, True])
+@torch.no_grad()
+def test_light_model_hands_over_channels_last_with_the_same_numbers(quantized):
+    model = build_model("light").eval()
+    fill_randomly(model, seed=2)
+    images = torch.rand(1, 3, 256, 256, generator=torch.manual_seed(0))
+    boxes = torch.tensor([[10.0, 20, 120.5, 90], [30, 5, 60, 250]])
+    if quantized:
+        calibrate(quantize(model, Recipe()), [SimpleNamespace(images=images, boxes=boxes, image_index=None)])
+    model = merge_batchnorm(model.double())
+    images, boxes = images.double(), boxes.double()
+    embeddings = model.encode(images)
+    logits, iou = model.decode(embeddings, boxes)
+
+    exported = for_export(model).double()
+
+    handed_over = exported.encode(images)
+    assert [tuple(e.shape) for e in handed_over] == [
+        (1, 16, 16, 128),
+        (1, 32, 32, 96),
+        (1, 64, 64, 48),
+        (1, 128, 128, 16),
+    ]
+    exact = {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(handed_over, tuple(e.permute(0, 2, 3, 1) for e in embeddings), **exact)
+    torch.testing.assert_close(exported.decode(handed_over, boxes), (logits, iou), **exact)
+
+
 def test_models_without_a_form_of_their_own_are_handed_back():
-    light = build_model("light")
-    assert for_export(light) is light
+    model = torch.nn.Identity()
+    assert for_export(model) is model
 
 
 def test_slots_of_windows_are_numbered_by_the_tokens_in_them():

@@ -44,7 +44,7 @@ def train_all(args: argparse.Namespace) -> dict[str, Path]:
     floating = args.runs / "stage0" / BEST
     settings = [f"output={floating.parent}", f"data.root={args.root}", minutes(args.minutes * (1 - 3 * STAGE_SHARE))]
     train(read_config(CONFIGS / "litemedsam.yaml", [*settings, *common]))
-    settings = [f"distillation.teacher={floating}", minutes(args.minutes * STAGE_SHARE), *common]
+    settings = [minutes(args.minutes * STAGE_SHARE), *common]
     last = train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, "litemedsam_stage{}.yaml")
 
     export_pair(load_model(last), args.runs / "int8")

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch.distributed as dist
@@ -56,11 +55,9 @@ def train_stages(
         last = output / LAST
         if last.exists() and last.stat().st_mtime_ns < init.stat().st_mtime_ns:
             raise ValueError(f"{last}: older than {init}, from which it should go on; remove {output} to begin it anew")
-        settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}", *overrides]
-        config = read_config(CONFIGS / configs.format(stage), settings)
-        if config.distillation.teacher is None:  # the floating-point model teaches all stages, not only the first
-            config = replace(config, distillation=replace(config.distillation, teacher=str(checkpoint)))
-        train(config)
+        settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}"]
+        settings.append(f"distillation.teacher={checkpoint}")  # it teaches all stages, where they are taught
+        train(read_config(CONFIGS / configs.format(stage), [*settings, *overrides]))
         init = output / BEST
     return init
 

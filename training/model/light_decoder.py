@@ -125,7 +125,7 @@ class LightMaskDecoder(nn.Module):
             features = self.blocks[level](F.relu(torch.addcmul(shift, inputs[level] + coarse, 1 + scale)))
             coarse = F.interpolate(self.ups[level](features), scale_factor=2, mode="nearest")
         x = F.relu(self.fine(F.relu(inputs[-1] + coarse)))
-        logits = F.pixel_shuffle(self.logits(x), 2)[:, 0]  # (N, 4, S/2, S/2) -> (N, S, S)
+        logits = F.pixel_shuffle(self.logits(x), 2).flatten(1, 2)  # (N, 4, S/2, S/2) -> (N, 1, S, S) -> (N, S, S)
 
         inside_mean = (weights[self.pooled_levels[-1]][:, 1:2] @ features.flatten(2).transpose(1, 2))[:, 0]
         iou = self.iou(F.relu(self.iou_hidden(torch.cat([inside_mean, condition], dim=1))))[:, 0]
