@@ -12,6 +12,7 @@ from training.benchmark.__main__ import main
 from training.benchmark.case_specs import SPECS, CaseSpec
 from training.benchmark.case_table import REFERENCE, Extrapolated, case_rows
 from training.benchmark.cases import box_slices, build, enough_boxes, write_case, write_part
+from training.benchmark.operations import with_fused
 from training.benchmark.processes import BenchmarkError, Contender, Run, environment, interleave, python, run_process
 from training.benchmark.profile import stage_rows
 from training.benchmark.tables import text_table
@@ -137,6 +138,13 @@ def test_stages_within_others_are_indented():
     ]
     assert rows[2]["begins_ms"] == pytest.approx(200)
     assert rows[2]["takes_ms"] == pytest.approx(300)
+
+
+def test_operations_are_named_with_what_is_dear_in_them():
+    assert with_fused("Subgraph", "node_transpose_14,node_matmul_4,node_softmax_2") == "Subgraph + softmax"
+    assert with_fused("Softmax", "node_softmax_2") == "Softmax"
+    assert with_fused("Convolution", "node_conv2d_3,node_gelu_2") == "Convolution + gelu"
+    assert with_fused("Convolution", "node_conv2d_3,node_relu_2") == "Convolution"
 
 
 def test_text_table_aligns_and_marks_what_is_missing():

@@ -20,6 +20,8 @@ from inference.openvino_runtime import Core
 
 WARM_RUNS = 5
 BOXES = 16  # per run of a decoder
+LAYERS = "originalLayersNames"  # of an operation of the compiled model: the operations of the file that it does at once
+DEAR = ("softmax", "gelu")  # worth naming where they are fused into other operations
 
 
 def operations(onnx: Path, precision: str) -> list[tuple[str, str, int, float]]:
@@ -28,17 +30,25 @@ def operations(onnx: Path, precision: str) -> list[tuple[str, str, int, float]]:
     How it was executed is the primitive and its arithmetic, for instance `brgconv_avx512_amx_I8`.
     """
     core = Core()
-    config = {**engine_config(core, precision), "PERF_COUNT": True}
-    request = core.compile_model(onnx, "CPU", config).create_infer_request()
+    compiled = core.compile_model(onnx, "CPU", {**engine_config(core, precision), "PERF_COUNT": True})
+    fused = {node.friendly_name: node.rt_info[LAYERS].astype(str) for node in compiled.get_runtime_model().get_ops()}
+    request = compiled.create_infer_request()
     inputs = example_inputs(request.model_inputs, read_metadata(onnx).input_size)
     for _ in range(WARM_RUNS):
         request.infer(inputs)
     kinds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for node in request.profiling_info:
         if node.real_time.total_seconds() > 0:
-            kinds[node.node_type, node.exec_type].append(1000 * node.real_time.total_seconds())
+            kind = with_fused(node.node_type, fused.get(node.node_name, ""))
+            kinds[kind, node.exec_type].append(1000 * node.real_time.total_seconds())
     rows = [(*kind, len(times), sum(times)) for kind, times in kinds.items()]
     return sorted(rows, key=lambda row: -row[3])
+
+
+def with_fused(operation: str, layers: str) -> str:
+    """An operation's kind, and what it computes besides if that is dear; layers: names of those it was made of."""
+    dear = [name for name in DEAR if name in layers.lower() and name not in operation.lower()]
+    return " + ".join([operation, *dear])
 
 
 def example_inputs(inputs: list, size: int) -> dict[str, np.ndarray]:
