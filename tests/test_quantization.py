@@ -88,6 +88,13 @@ def test_weight_scales_are_per_tensor_or_per_channel(weights, shape):
     assert integers.abs().max() == 127
 
 
+def test_weights_of_seven_bits_use_half_the_range_of_int8():
+    layer = quantize(small_sam(), Recipe(weight_bits=7)).image_encoder.patch_embed.seq[2].c
+    assert layer.quant_weight().int().abs().max() == 63
+    with pytest.raises(ValueError, match="weight_bits is 6"):
+        Recipe(weight_bits=6)
+
+
 def test_recipe_survives_yaml_and_refuses_what_it_does_not_know():
     recipe = Recipe(weights="per_tensor", keep_float=("image_encoder.neck.*",))
     assert Recipe.from_dict(recipe.to_dict()) == recipe

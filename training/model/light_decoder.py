@@ -131,6 +131,11 @@ class LightMaskDecoder(nn.Module):
         iou = self.iou(F.relu(self.iou_hidden(torch.cat([inside_mean, condition], dim=1))))[:, 0]
         return logits, iou.sigmoid()
 
+    def shift_logits(self, by: float) -> None:
+        """Add a number to all logits the model will ever make: moves the threshold at which they are cut."""
+        with torch.no_grad():
+            self.logits.bias += by
+
     def _pool(self, embeddings: tuple[Tensor, ...], weights: dict[int, Tensor], image_index: Tensor | None) -> Tensor:
         """Means of the image embeddings over the middle of each box, the box and its ring: (N, 3 * sum of widths)."""
         pooled = []

@@ -4,7 +4,7 @@ from brevitas import nn as qnn
 from torch import Tensor, nn
 
 from training.model.layers import MatMul
-from training.quantization.quantizers import WEIGHT, Activation, UnsignedActivation
+from training.quantization.quantizers import Activation, UnsignedActivation, weight_quantizer
 from training.quantization.recipe import Recipe
 
 CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
@@ -38,7 +38,8 @@ def counterpart(layer: nn.Module, recipe: Recipe) -> nn.Module:
         return QuantMatMul()
     kind, names = COUNTERPARTS[type(layer)]
     arguments = {name: getattr(layer, name) for name in names}
-    return with_parameters_of(layer, kind(**arguments, input_quant=Activation, weight_quant=WEIGHT[recipe.weights]))
+    weight_quant = weight_quantizer(recipe.weights, recipe.weight_bits)
+    return with_parameters_of(layer, kind(**arguments, input_quant=Activation, weight_quant=weight_quant))
 
 
 def drop_sign(layer: nn.Module) -> None:

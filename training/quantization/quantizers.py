@@ -29,8 +29,13 @@ class UnsignedActivation(Uint8ActPerTensorFloat):
     restrict_scaling_type = RestrictValueType.LOG_FP
 
 
-WEIGHT = {PER_CHANNEL: Int8WeightPerChannelFloat, PER_TENSOR: Int8WeightPerTensorFloat}
-"""-127..127, scale max |w| / 127 of the weights as they are at every step."""
+def weight_quantizer(kind: str, bits: int) -> type[Int8WeightPerTensorFloat]:
+    """Of 8 bits: -127..127, scale max |w| / 127 of the weights as they are at every step; of 7 bits with 63 for 127.
+
+    kind: `per_channel` or `per_tensor`.
+    """
+    quantizer = {PER_CHANNEL: Int8WeightPerChannelFloat, PER_TENSOR: Int8WeightPerTensorFloat}[kind]
+    return quantizer.let(bit_width=bits)
 
 
 def weight_of_fixed_scale(scale: Tensor) -> type[Int8WeightPerChannelFloat]:
