@@ -4,10 +4,11 @@ OpenVINO lays out a sum as most of its inputs are. Embeddings and prompts that a
 the decoder so, and put a reorder before and behind each convolution: a quarter of the decoder's time.
 """
 
+import copy
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.model.box_geometry import axis_distances, split_coordinates
 from training.model.light import LightModel
 from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder
 
@@ -16,7 +17,7 @@ class ExportedLight(nn.Module):
     def __init__(self, model: LightModel):
         super().__init__()
         self.image_encoder, self.mask_decoder = model.image_encoder, model.mask_decoder
-        self.prompt_encoder = MapPromptEncoder(model.prompt_encoder)
+        self.prompt_encoder = with_map_embeddings(model.prompt_encoder)
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images (B, 3, S, S) in 0..1 -> embeddings (B, h, w, C), coarse to fine; see `LightModel.encode`."""
@@ -28,25 +29,13 @@ class ExportedLight(nn.Module):
         return self.mask_decoder(channels_first, self.prompt_encoder(boxes), boxes, None)
 
 
-class MapPromptEncoder(nn.Module):
-    """BoxPromptEncoder on maps one pixel high or wide."""
-
-    def __init__(self, encoder: BoxPromptEncoder):
-        super().__init__()
-        self.strides, self.input_size = encoder.strides, encoder.input_size
-        self.x_embeddings = nn.ModuleList(MapAxisEmbedding(axis) for axis in encoder.x_embeddings)
-        self.y_embeddings = nn.ModuleList(MapAxisEmbedding(axis) for axis in encoder.y_embeddings)
-
-    def forward(self, boxes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """As BoxPromptEncoder.forward."""
-        low, high = split_coordinates(boxes)
-        prompts = []
-        for level, stride in enumerate(self.strides):
-            distances = axis_distances(low, high, self.input_size // stride, stride)
-            x = self.x_embeddings[level](distances[:, 0, :, None, :])
-            y = self.y_embeddings[level](distances[:, 1, :, :, None])
-            prompts.append((x, y))
-        return prompts
+def with_map_embeddings(encoder: BoxPromptEncoder) -> BoxPromptEncoder:
+    """A copy of a prompt encoder that embeds the distances along each axis as maps one pixel high or wide."""
+    encoder = copy.deepcopy(encoder)
+    for embeddings in (encoder.x_embeddings, encoder.y_embeddings):
+        for level, axis in enumerate(embeddings):
+            embeddings[level] = MapAxisEmbedding(axis)
+    return encoder
 
 
 class MapAxisEmbedding(nn.Module):
@@ -55,7 +44,7 @@ class MapAxisEmbedding(nn.Module):
         self.hidden, self.out = on_maps(axis.hidden), on_maps(axis.out)
 
     def forward(self, distances: Tensor) -> Tensor:
-        """(N, 4, 1, w) or (N, 4, h, 1) -> (N, width, 1, w) or (N, width, h, 1)."""
+        """As AxisEmbedding.forward."""
         return self.out(F.relu(self.hidden(distances)))
 
 

@@ -21,7 +21,9 @@ class AxisEmbedding(nn.Module):
         self.out = nn.Conv1d(hidden, width, 1)
 
     def forward(self, distances: Tensor) -> Tensor:
-        return self.out(F.relu(self.hidden(distances)))  # (N, 4, size) -> (N, width, size)
+        """(N, 4, 1, size) or (N, 4, size, 1) -> (N, width, 1, size) or (N, width, size, 1)."""
+        embedding = self.out(F.relu(self.hidden(distances.flatten(2))))
+        return embedding.unflatten(2, distances.shape[2:])
 
 
 class BoxPromptEncoder(nn.Module):
@@ -40,9 +42,9 @@ class BoxPromptEncoder(nn.Module):
         prompts = []
         for level, stride in enumerate(self.strides):
             distances = axis_distances(low, high, self.input_size // stride, stride)
-            x = self.x_embeddings[level](distances[:, 0])
-            y = self.y_embeddings[level](distances[:, 1])
-            prompts.append((x[:, :, None, :], y[:, :, :, None]))
+            x = self.x_embeddings[level](distances[:, 0, :, None, :])
+            y = self.y_embeddings[level](distances[:, 1, :, :, None])
+            prompts.append((x, y))
         return prompts
 
 
