@@ -40,7 +40,7 @@ container-test: $(RUNTIME)/installed  ## build the image; the demo and all fault
 
 fuzz: $(TRAINING)/installed  ## fuzz the case reader, guided by coverage; MINUTES=10
 	$(TRAINING)/bin/pip install --quiet --disable-pip-version-check atheris==3.0.0
-	$(TRAINING)/bin/python -m tests.fuzz_case --minutes $(MINUTES)
+	$(TRAINING)/bin/python -m tests.support.fuzz_case --minutes $(MINUTES)
 
 lock: $(RUNTIME)/installed  ## after a change of requirements.txt: write requirements.lock
 	$(RUNTIME)/bin/python container/lock.py

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests import hostile
+from tests.support import hostile
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = ROOT.parent / "shared/tools/container.sh"

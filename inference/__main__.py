@@ -3,7 +3,7 @@
 import os
 import sys
 
-from inference.cli import main
+from .cli import main
 
 kept: list[object] = []
 status = main(keep=kept.append)

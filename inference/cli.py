@@ -12,12 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
-from inference.memory import max_picture_pixels, memory_limit, share_out
-from inference.options import AUTO, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
+from .errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
+from .options import AUTO, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
+from .segment.memory import max_picture_pixels, memory_limit, share_out
 
 if TYPE_CHECKING:
-    from inference.model import Model
+    from .model.pair import ModelPair
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 log = logging.getLogger("qmedsam")
@@ -124,7 +124,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def main(arguments: list[str] | None = None, keep: Callable[["Model"], object] = lambda model: None) -> int:
+def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
     """Run the command line; returns the exit status (see `EPILOG`).
 
     Args:
@@ -140,11 +140,11 @@ def main(arguments: list[str] | None = None, keep: Callable[["Model"], object] =
     # OpenVINO needs meanwhile; ours are too small to share anyway.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
-    from inference.model import Model
+    from .model.pair import ModelPair
 
     options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
     try:
-        with closing(Model(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
+        with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
             keep(model)
             log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
             options = share_out(options, model.metadata.model, memory_limit())
@@ -173,8 +173,8 @@ def _stop(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def _run_folder(parsed: argparse.Namespace, model: "Model", options: Options) -> int:
-    from inference.run import case_paths, make_folder, run_cases
+def _run_folder(parsed: argparse.Namespace, model: "ModelPair", options: Options) -> int:
+    from .run import case_paths, make_folder, run_cases
 
     paths = case_paths(parsed.input, *parsed.shard)
     for folder in filter(None, (parsed.output, parsed.overlay)):
@@ -194,10 +194,10 @@ def _begins_with_volume(inputs: Path) -> bool:
         return False
 
 
-def _run_picture(parsed: argparse.Namespace, model: "Model", options: Options) -> int:
-    from inference.overlay import write_overlay
-    from inference.picture import read_picture, write_mask
-    from inference.run import describe, make_folder, segment_within_memory
+def _run_picture(parsed: argparse.Namespace, model: "ModelPair", options: Options) -> int:
+    from .cases.overlay import write_overlay
+    from .cases.picture import read_picture, write_mask
+    from .run import describe, make_folder, segment_within_memory
 
     try:
         case = read_picture(parsed.image, parsed.boxes)

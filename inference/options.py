@@ -24,10 +24,10 @@ class Options:
     Attributes:
         strategy: way through a volume, one of `STRATEGIES`; a 2D case has one slice and needs none.
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
-        zoom: segment small objects on magnifying windows (see `inference.zoom`).
+        zoom: segment small objects on magnifying windows (see `inference.segment.zoom`).
         box_batch: boxes decoded at once; memory grows with it, masks do not change.
         lanes: slices of a volume that are in work at once.
-        case_bytes: memory for the arrays of one case (see `inference.memory`).
+        case_bytes: memory for the arrays of one case (see `inference.segment.memory`).
         kept_bytes: memory for image embeddings that a volume needs twice; what does not fit is encoded twice.
     """
 

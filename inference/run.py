@@ -6,25 +6,25 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inference import memory
-from inference.arrays import Array
-from inference.atomic import check_writable, remove_stale
-from inference.case import Case, read_case
-from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
-from inference.model import Model
-from inference.npz import write_segs
-from inference.options import LATER, PROPAGATE, Options
-from inference.overlay import write_overlay
-from inference.plan import Plan
-from inference.progress import Progress
-from inference.propagate import slices_painted_twice
-from inference.segment import plan_of, segment
+from .arrays import Array
+from .atomic import check_writable, remove_stale
+from .cases.case import Case, read_case
+from .cases.npz import write_segs
+from .cases.overlay import write_overlay
+from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
+from .model.pair import ModelPair
+from .options import LATER, PROPAGATE, Options
+from .progress import Progress
+from .segment import memory
+from .segment.plan import Plan
+from .segment.propagate import slices_painted_twice
+from .segment.segment import plan_of, segment
 
 log = logging.getLogger("qmedsam")
 
 
 def run_cases(
-    paths: Sequence[Path], outputs: Path, model: Model, options: Options, overlays: Path | None = None
+    paths: Sequence[Path], outputs: Path, model: ModelPair, options: Options, overlays: Path | None = None
 ) -> int:
     """Segment cases, each into a file of the same name.
 
@@ -100,7 +100,7 @@ def make_folder(folder: Path) -> None:
 
 
 def segment_within_memory(
-    case: Case, model: Model, options: Options, on_slice: Callable[[float], None] = lambda _: None
+    case: Case, model: ModelPair, options: Options, on_slice: Callable[[float], None] = lambda _: None
 ) -> tuple[Array, Plan]:
     """Plan and segment a case within the memory that this process may use; its label map and its plan.
 
@@ -114,7 +114,7 @@ def segment_within_memory(
 
 
 def _run_case(
-    path: Path, outputs: Path, model: Model, options: Options, overlays: Path | None, progress: Progress
+    path: Path, outputs: Path, model: ModelPair, options: Options, overlays: Path | None, progress: Progress
 ) -> str:
     """Read, segment and write one case; what the log says of it.
 

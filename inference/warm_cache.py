@@ -1,7 +1,7 @@
 """`python -m inference.warm_cache`: compile the shipped models once, while the container image is built.
 
 Compiled models lie in `cache/` beside the weights they belong to. A start on the same kind of CPU loads them instead of
-compiling; on another kind they are not found (see `inference.compiled_cache`).
+compiling; on another kind they are not found (see `inference.model.compiled_cache`).
 """
 
 import sys
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.cli import WEIGHTS
-from inference.errors import EXIT_OK, EXIT_SETUP, SetupError
-from inference.metadata import ENCODER
-from inference.model import Model
+from .cli import WEIGHTS
+from .errors import EXIT_OK, EXIT_SETUP, SetupError
+from .model.metadata import ENCODER
+from .model.pair import ModelPair
 
 
 def warm(weights: Path) -> None:
@@ -21,7 +21,7 @@ def warm(weights: Path) -> None:
     Raises:
         SetupError: the pair is missing or broken.
     """
-    model = Model(weights, cache=weights / "cache")
+    model = ModelPair(weights, cache=weights / "cache")
     size = model.metadata.input_size
     embeddings = model.encode(np.zeros((1, 3, size, size), np.float32))
     model.decode(embeddings, np.array([[0, 0, size, size]], np.float32))

@@ -34,7 +34,7 @@ def untrained(tmp_path_factory) -> Callable[[str], tuple]:
 
     @cache
     def untrained(name: str) -> tuple:
-        from training.export import export_pair
+        from training.export.pair import export_pair
         from training.model import build_model
         from training.model.untrained import fill_randomly
 

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from inference.case import Case, read_case
+from inference.cases.case import Case, read_case
+from inference.cases.npz import write_segs
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError
-from inference.memory import case_budget
-from inference.npz import write_segs
+from inference.segment.memory import case_budget
 
 GRABCUT_ITERATIONS = 5
 GRABCUT_MARGIN = 0.5  # of the box's sides, on each side: the background that GrabCut learns from

@@ -10,8 +10,8 @@ import pandas as pd
 import yaml
 
 from inference.errors import SetupError
-from training.checkpoint import CheckpointError
 from training.data.config import from_mapping
+from training.model.checkpoint import CheckpointError
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.log import write_csv

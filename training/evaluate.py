@@ -1,7 +1,7 @@
 """Scores a folder of segmentations: DSC and NSD per case, per modality and overall, as the challenge does.
 
-A case's scores are means over its objects (`training.metrics`); a modality's are means over its cases; the overall ones
-are means over modalities, so that a modality with many cases weighs no more than another.
+A case's scores are means over its objects (`training.scoring.metrics`); a modality's are means over its cases; the
+overall ones are means over modalities, so that a modality with many cases weighs no more than another.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from inference.atomic import write_atomically
+from inference.cases.npz import read_arrays
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
-from inference.memory import case_budget
-from inference.npz import read_arrays
-from training.metrics import case_scores
+from inference.segment.memory import case_budget
+from training.scoring.metrics import case_scores
 
 MEAN = "mean over modalities"
 ALL = "2D and 3D"

@@ -8,11 +8,11 @@ import pandas as pd
 
 from inference.atomic import write_atomically
 from inference.errors import CaseError, SetupError
-from inference.metadata import AFTER_PADDING
+from inference.model.metadata import AFTER_PADDING
 from training import ptq
-from training.checkpoint import CheckpointError, load_model
 from training.compare import Comparison, as_text, compare
-from training.export import export_pair
+from training.export.pair import export_pair
+from training.model.checkpoint import CheckpointError, load_model
 from training.qat import train_stages
 from training.train import train
 from training.trainer.config import read_config

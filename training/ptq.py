@@ -17,15 +17,16 @@ import onnx
 from torch import nn
 
 from inference.errors import CaseError
-from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
+from training.arguments import add_normalise
 from training.data.augmentation import AugmentationConfig
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import Loader
-from training.export import add_normalise, trace_pair
-from training.export_form import for_export
+from training.export.form import for_export
+from training.export.onnx_pair import INT8, describe, embedding_names, write_pair
+from training.export.pair import trace_pair
 from training.model import MODELS
-from training.onnx_pair import INT8, describe, embedding_names, write_pair
+from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.quantization import Recipe
 from training.quantization.quantize import chosen_layers
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from training.checkpoint import DEFAULT_MODEL, CheckpointError, load_model, read_checkpoint
-from training.export import add_normalise, export_pair
+from training.arguments import add_normalise
+from training.export.pair import export_pair
+from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model, read_checkpoint
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST, LAST

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.checkpoint import CheckpointError, load_model
 from training.model import MODELS
+from training.model.checkpoint import CheckpointError, load_model
 
 FLATTEN, PROPAGATE = "flatten", "propagate"
 LATER, LOGIT, SIZE = "later", "logit", "size"

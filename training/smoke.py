@@ -13,11 +13,11 @@ import torch
 
 from inference.errors import CaseError
 from training import ptq
-from training.checkpoint import CheckpointError, load_model
 from training.data.case import Case, case_files, read_case, write_case
 from training.data.targets import TargetConfig, find_targets
 from training.evaluate import MEAN, evaluate_folder, summarise
-from training.export import export_pair
+from training.export.pair import export_pair
+from training.model.checkpoint import CheckpointError, load_model
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from torch import nn
 
-from training.checkpoint import CheckpointError, load_model, save_checkpoint
-from training.export import add_normalise
+from training.arguments import add_normalise
+from training.model.checkpoint import CheckpointError, load_model, save_checkpoint
 from training.validate import ValidationConfig, by_modality, validate
 
 SHIFTS = (0.0, 0.1, 0.2, 0.3)

@@ -17,8 +17,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
-from training.checkpoint import CheckpointError, read_checkpoint
 from training.data.loader import Loader
+from training.model.checkpoint import CheckpointError, read_checkpoint
 from training.quantization import Recipe, calibrate, expect_scales, with_unsigned
 from training.trainer import schedule
 from training.trainer.config import OptimizerConfig, TrainConfig, read_config

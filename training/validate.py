@@ -12,16 +12,16 @@ from torch import nn
 from tqdm import tqdm
 
 from inference.arrays import Array, Float32Array
-from inference.case import read_case
+from inference.cases.case import read_case
+from inference.cases.npz import read_arrays
 from inference.errors import CaseError, SetupError
-from inference.memory import case_budget
-from inference.metadata import AFTER_PADDING, BEFORE_PADDING, Metadata
-from inference.model import Model
-from inference.npz import read_arrays
+from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING, Metadata
+from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.segment import plan_of, segment
-from training.checkpoint import CheckpointError, load_model
-from training.metrics import case_scores, dice
+from inference.segment.memory import case_budget
+from inference.segment.segment import plan_of, segment
+from training.model.checkpoint import CheckpointError, load_model
+from training.scoring.metrics import case_scores, dice
 
 DESCRIPTION = """\
 Score a checkpoint, or an exported ONNX pair, on a folder of validation cases (imgs/*.npz with boxes, gts/*.npz beside
@@ -47,7 +47,7 @@ class ValidationConfig:
 
 
 class TorchModel:
-    """A torch model under the interface of `inference.model.Model`."""
+    """A torch model under the interface of `inference.model.pair.ModelPair`."""
 
     def __init__(self, model: nn.Module, normalise: str = AFTER_PADDING, device: torch.device | str = "cpu") -> None:
         self.metadata = Metadata(
@@ -78,7 +78,7 @@ class TorchModel:
         return logits.float().cpu().numpy()
 
 
-Runner = Model | TorchModel
+Runner = ModelPair | TorchModel
 
 
 def validation_cases(config: ValidationConfig) -> list[Path]:
@@ -150,7 +150,7 @@ def open_runner(weights: Path, model_name: str | None = None, normalise: str = A
     """A checkpoint on torch, on the GPU if there is one, or a folder with an ONNX pair (whose metadata know the rest)
     on OpenVINO."""
     if weights.is_dir():
-        return Model(weights)
+        return ModelPair(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TorchModel(load_model(weights, model_name).to(device), normalise, device)
 

@@ -29,7 +29,7 @@ def load_pytorch(checkpoint: Path, precision: str) -> Engine:
     """Eager PyTorch. bf16 by autocast; int8 is what PyTorch has for CPUs: dynamic quantization of linear layers."""
     import torch
 
-    from training.checkpoint import load_model
+    from training.model.checkpoint import load_model
 
     model = load_model(checkpoint)
     if precision == INT8:
@@ -66,9 +66,9 @@ def load_onnxruntime(pair: Path) -> Engine:
 
 def load_openvino(pair: Path, precision: str, cache: Path) -> Engine:
     """The runtime's own way. An int8 pair computes what is not quantized in the precision that suits the CPU."""
-    from inference.model import Model
+    from inference.model.pair import ModelPair
 
-    model = Model(pair, {FLOAT32: "f32", BF16: "bf16", INT8: "auto"}[precision], cache=cache)
+    model = ModelPair(pair, {FLOAT32: "f32", BF16: "bf16", INT8: "auto"}[precision], cache=cache)
     return model.metadata.input_size, model.encode, model.decode
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.metadata import AFTER_PADDING
-from inference.preprocess import Geometry, encoder_input
-from training.checkpoint import save_checkpoint
+from inference.model.metadata import AFTER_PADDING
+from inference.segment.preprocess import Geometry, encoder_input
 from training.data.batch import Batch
-from training.export import export_pair
+from training.export.pair import export_pair
 from training.model import build_model
+from training.model.checkpoint import save_checkpoint
 from training.model.untrained import fill_randomly
 from training.qat import CONFIGS
 from training.quantization import calibrate, quantize

@@ -18,18 +18,18 @@ from statistics import median
 
 from tqdm import tqdm
 
-from inference.case import Case, read_case
-from inference.model import Model
-from inference.npz import write_segs
+from inference.cases.case import Case, read_case
+from inference.cases.npz import write_segs
+from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.plan import Plan
 from inference.run import segment_within_memory
+from inference.segment.plan import Plan
 
 PLAIN, ZOOMED = "plain", "zoomed"
 WAYS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
 
 
-def measure(case: Case, model: Model, repeats: int, segs: dict[str, Path]) -> dict[str, float | int]:
+def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -> dict[str, float | int]:
     """Segment a case `repeats` times in both ways by turns, after one run of each that writes its masks.
 
     segs: by way, the file for the masks.
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for way in WAYS:
         (options.segs / way).mkdir(parents=True, exist_ok=True)
-    model = Model(options.weights, cache=options.cache)
+    model = ModelPair(options.weights, cache=options.cache)
     for path in tqdm(sorted((options.val / "imgs").glob("*.npz")), desc="zoom", unit="case", disable=None):
         segs = {way: options.segs / way / path.name for way in WAYS}
         print(

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.metadata import AFTER_PADDING
-from inference.preprocess import SMALLEST_RANGE
+from inference.model.metadata import AFTER_PADDING
+from inference.segment.preprocess import SMALLEST_RANGE
 from training.data.augmentation import (
     Intensities,
     change_intensities,

@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.metadata import BOX_CONVENTIONS, INDICES
+from inference.model.metadata import BOX_CONVENTIONS, INDICES
 
 
 @dataclass(frozen=True)
 class BoxConfig:
     """Boxes of a batch.
 
-    convention: where the boxes end, as the model takes them (see `inference.metadata`); the trainer sets its model's.
+    convention: where the boxes end, as the model takes them (see `inference.model.metadata`); the trainer sets its
+        model's.
     per_image: at most this many boxes on one image.
     min_pixels: objects with fewer px in the view are not asked for.
     min_visible: nor are those of which less than this share is in the view.

@@ -8,8 +8,8 @@ from typing import IO
 import numpy as np
 
 from inference.atomic import write_atomically
+from inference.cases.npz import DEFLATE_LEVEL, read_arrays
 from inference.errors import CaseError
-from inference.npz import DEFLATE_LEVEL, read_arrays
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 LARGEST_CASE_BYTES = (

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from torch import nn
 
-from inference.metadata import AFTER_PADDING, BEFORE_PADDING
+from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING
 from training.data.augmentation import AugmentationConfig
 from training.data.boxes import BoxConfig
 from training.data.sampling import SamplingConfig

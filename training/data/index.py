@@ -17,8 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.atomic import write_atomically
+from inference.cases.npz import read_arrays
 from inference.errors import CaseError
-from inference.npz import read_arrays
 from training.data.case import LARGEST_CASE_BYTES, case_files
 from training.data.targets import TargetConfig, find_targets
 

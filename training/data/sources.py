@@ -10,8 +10,8 @@ import pydicom
 from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from pydicom.errors import InvalidDicomError
 
+from inference.cases.npz import read_arrays
 from inference.errors import CaseError
-from inference.npz import read_arrays
 from training.data.case import LARGEST_CASE_BYTES
 from training.data.intensity import rescale_percentiles
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.preprocess import Geometry
+from inference.segment.preprocess import Geometry
 from training.data.augmentation import AugmentationConfig, translation
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from inference.metadata import PIXEL_EDGES
+from inference.model.metadata import PIXEL_EDGES
 from training.model.light_decoder import BoxPromptEncoder, LightMaskDecoder
 from training.model.light_encoder import LightImageEncoder
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from inference.metadata import INDICES
+from inference.model.metadata import INDICES
 from training.model.mask_decoder import MaskDecoder
 from training.model.prompt_encoder import PromptEncoder
 from training.model.tiny_vit import TinyViT

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.checkpoint import load_model
 from training.model import build_model
+from training.model.checkpoint import load_model
 from training.quantization import quantize
 from training.trainer.config import TrainConfig
 

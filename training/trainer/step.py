@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.batch import Batch
-from training.losses import distillation_loss, logit_distillation_loss, mask_iou, segmentation_loss
 from training.trainer.config import DistillationConfig
+from training.trainer.losses import distillation_loss, logit_distillation_loss, mask_iou, segmentation_loss
 
 
 class TrainStep(nn.Module):

@@ -1,0 +1,120 @@
+"""Compiled models on disk: what OpenVINO made of an ONNX file, kept so that the next start need not make it again.
+
+OpenVINO's own CACHE_DIR is not used because its key leaves out the precision: a model compiled for float32 and loaded
+with the bf16 hint runs several times slower. Here the file name holds everything that the compiled model depends on,
+so a cache from another CPU, precision, OpenVINO version or pair of weights is simply not found.
+"""
+
+import logging
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..atomic import write_atomically
+from .metadata import check_content
+from .openvino_runtime import CompiledModel, Core, Tensor, get_version
+
+log = logging.getLogger("qmedsam")
+
+CPUINFO = Path("/proc/cpuinfo")
+MAGIC = b"qmedsam2"
+TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before the trailer, their CRC-32
+
+
+def cache_folders(weights: Path) -> list[Path]:
+    """Where compiled models may lie: beside the weights (built into the container), then in the user's own cache."""
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return [weights / "cache", Path(user_cache) / "qmedsam"]
+
+
+def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, folders: Iterable[Path]) -> CompiledModel:
+    """Load `onnx` for the CPU from the first folder that has it compiled; else compile it and try to keep the result.
+
+    Args:
+        pair: content hash of the model pair, from its metadata.
+        folders: searched in this order; the first that can be written to keeps what had to be compiled.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read or compile the file. An unusable cache is no error: it is not used.
+        SetupError: the pair has to be compiled, and is not what was exported.
+    """
+    start = time.perf_counter()
+    name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
+    for folder in folders:
+        blob = _read(folder / name)
+        if blob is None:
+            continue
+        try:
+            compiled = core.import_model(Tensor(blob, shared_memory=True), "CPU", config)
+        except RuntimeError:
+            continue
+        log.debug("%s: loaded from %s in %.2f s", onnx.name, folder, time.perf_counter() - start)
+        compiled.blob = blob  # its constants stay where they are in this memory, which must live as long
+        return compiled
+    check_content(onnx.parent, pair)
+    compiled = core.compile_model(onnx, "CPU", config)
+    log.debug("%s: not in a cache, compiled in %.2f s", onnx.name, time.perf_counter() - start)
+    _keep(compiled, name, folders)
+    return compiled
+
+
+def _read(path: Path) -> Array | None:
+    """The compiled model in a file, or None where it is absent, unreadable or not whole.
+
+    OpenVINO does not check what it imports: a damaged model ends the process, or gives other masks.
+    """
+    try:
+        data = np.memmap(path, np.uint8, mode="c")  # OpenVINO takes no read-only array; nothing is written
+    except (OSError, ValueError):  # ValueError: the file is empty
+        return None
+    size = len(data) - TRAILER.size
+    whole = size > 0 and data[size:].tobytes() == _trailer(data[:size].data)
+    return data[:size] if whole else None
+
+
+def _trailer(blob: memoryview) -> bytes:
+    return TRAILER.pack(MAGIC, len(blob), zlib.crc32(blob))
+
+
+def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
+    def write(file: IO[bytes]) -> None:  # called only where a file could be made: exporting takes time
+        blob = compiled.export_model().getvalue()
+        file.write(blob)
+        file.write(_trailer(memoryview(blob)))
+
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, write)
+            return
+        except OSError:  # read-only or full: the run does not depend on it
+            continue
+
+
+def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
+    parts = [
+        pair,
+        str(onnx.stat().st_size),
+        get_version(),
+        core.get_property("CPU", "FULL_DEVICE_NAME"),
+        _cpu_flags(),
+        config["INFERENCE_PRECISION_HINT"],  # the only setting that the compiled graph depends on
+    ]
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _cpu_flags() -> str:
+    """The instruction sets of this CPU, which the name of a virtual machine's CPU does not tell."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

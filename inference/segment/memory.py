@@ -1,0 +1,145 @@
+"""How much memory this process may use, and what a case is given of it, decided before it is allocated."""
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import does_not_fit
+from ..options import Options
+
+if TYPE_CHECKING:
+    from ..cases.case import Case
+
+log = logging.getLogger("qmedsam")
+
+MB = 2**20
+# Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
+USABLE = 0.95
+# Two slices of a volume at once only where the limit is at least this.
+LIMIT_FOR_LANES = 4096 * MB
+# Of what the runtime leaves, the part that decoding several boxes at once may take.
+SHARE_OF_BOXES = 1 / 3
+# Working memory per pixel of a slice: logits and scores at full size, what has been painted, and comparisons of them.
+PIXEL_BYTES = 20
+# Per pixel of a slice that is painted at more than one go: the best score of each pixel, kept in between.
+CANVAS_BYTES = 4
+# Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
+PICTURE_BYTES = 64
+
+
+class Cost(NamedTuple):
+    """What a model takes at most, in float32 and not from a cache, in bytes.
+
+    Attributes:
+        runtime: interpreter, libraries, both models compiled, one image encoded, one box decoded.
+        lanes: the same models compiled a second time, for two inferences at once.
+        box: one box more in a block of the decoder, in each of these three. The engine does not give it back.
+    """
+
+    runtime: int
+    lanes: int
+    box: int
+
+
+# Measured, and rounded up; a model that is not here is taken to be as large as the largest.
+LITEMEDSAM = Cost(runtime=500 * MB, lanes=560 * MB, box=36 * MB)
+COSTS = {"light": Cost(runtime=220 * MB, lanes=100 * MB, box=10 * MB)}
+
+CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
+
+
+def memory_limit(root: Path = Path("/")) -> int:
+    """Bytes of memory that the cgroup of this process allows (version 1 or 2), or that the machine has if that is less.
+
+    Args:
+        root: where `/proc` and `/sys` are.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _limit_files(root):
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):  # absent, or "max": no limit
+            continue
+    return min(limits)
+
+
+def _limit_files(root: Path) -> list[Path]:
+    """The files that may hold a limit: that of this process's own cgroup, and of every one around it."""
+    mount = root / "sys/fs/cgroup"
+    # In a container the path below is often that of the host, and the limit stands at the top.
+    files = [mount / "memory.max", mount / "memory/memory.limit_in_bytes"]
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return files
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):  # version 2 names none
+            top, name = (mount / "memory", "memory.limit_in_bytes") if controllers else (mount, "memory.max")
+            parts = Path(path).parts[1:]
+            files += [top.joinpath(*parts[:depth], name) for depth in range(1, len(parts) + 1)]
+    return files
+
+
+def share_out(options: Options, model: str, limit: int) -> Options:
+    """Share out the memory, once and before any work starts: boxes and slices at once; the rest for a case's arrays.
+
+    Args:
+        model: its name, from its metadata.
+        limit: bytes that this process may use, from `memory_limit`.
+    """
+    cost, usable = COSTS.get(model, LITEMEDSAM), int(limit * USABLE)
+    lanes = options.lanes if limit >= LIMIT_FOR_LANES else 1
+    fixed, blocks = (cost.runtime, 1) if lanes == 1 else (cost.runtime + cost.lanes, 1 + lanes)
+    box_batch = max(1, min(options.box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
+    case_bytes = max(0, usable - fixed - box_batch * blocks * cost.box)
+    shares = (limit // MB, box_batch, lanes, case_bytes // MB)
+    log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
+    return replace(options, lanes=lanes, box_batch=box_batch, case_bytes=case_bytes)
+
+
+def fit(options: Options, case: "Case", kept_slices: int) -> Options:
+    """Check that a case fits in its share, and give what is left of it to embeddings that are kept.
+
+    Args:
+        kept_slices: slices of the volume that are painted at more than one go (see `inference.segment.propagate`).
+
+    Raises:
+        CaseError: it does not fit.
+    """
+    depth, height, width = case.shape
+    labels = depth * height * width * case.segs_dtype().itemsize
+    in_work = height * width * PIXEL_BYTES + case.volume.nbytes // depth
+    lanes = options.lanes if case.is_volume else 1
+    needed = case.volume.nbytes + labels + lanes * in_work + kept_slices * height * width * CANVAS_BYTES
+    if needed > options.case_bytes:
+        raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, options.case_bytes)
+    return replace(options, kept_bytes=options.case_bytes - needed)
+
+
+def case_budget() -> int:
+    """Bytes that arrays may take beside the largest model, which does one image and one box at a time."""
+    return max(0, int(memory_limit() * USABLE) - LITEMEDSAM.runtime)
+
+
+def max_picture_pixels() -> int:
+    """Size of the largest picture file that fits in memory."""
+    return max(1, case_budget() // PICTURE_BYTES)
+
+
+def reset_peak() -> None:
+    """Start a new measurement of the peak, where the system lets a process do that."""
+    try:
+        Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
+    except OSError:
+        return
+
+
+def peak() -> int:
+    """Most bytes of memory held since the last `reset_peak`, or since the start."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,96 @@
+"""Compiled models on disk: used when they fit, harmless when they do not."""
+
+import numpy as np
+import pytest
+
+from inference.errors import SetupError
+from inference.model import compiled_cache
+from inference.model.metadata import ENCODER, PAIR
+from inference.model.pair import ModelPair
+
+IMAGE = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
+BOXES = np.array([[30, 40, 200, 220], [10, 10, 90, 60]], np.float32)
+
+
+@pytest.fixture
+def weights(untrained):
+    return untrained("light")[1]
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Names of the files that had to be compiled."""
+    names = []
+    compile_model = compiled_cache.Core.compile_model
+
+    def counted(core, path, *arguments):
+        names.append(path.name)
+        return compile_model(core, path, *arguments)
+
+    monkeypatch.setattr(compiled_cache.Core, "compile_model", counted)
+    return names
+
+
+def logits(weights, cache, precision="f32"):
+    model = ModelPair(weights, precision, cache=cache)
+    return model.decode(model.encode(IMAGE), BOXES).copy()
+
+
+def test_second_start_compiles_nothing_and_gives_the_same(tmp_path, weights, compilations):
+    first = logits(weights, tmp_path)
+    assert sorted(compilations) == ["decoder.onnx", "encoder.onnx"]
+    second = logits(weights, tmp_path)
+    assert len(compilations) == 2
+    np.testing.assert_array_equal(first, second)
+
+
+def test_another_precision_is_another_cache_entry(tmp_path, weights, compilations):
+    logits(weights, tmp_path, "f32")
+    logits(weights, tmp_path, "bf16")
+    assert len(compilations) == 4
+
+
+def test_another_cpu_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):
+    first = logits(weights, tmp_path)
+    monkeypatch.setattr(compiled_cache, "_cpu_flags", lambda: "flags: fewer")
+    np.testing.assert_array_equal(logits(weights, tmp_path), first)
+    assert len(compilations) == 4
+
+
+def one_bit_in_the_middle(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * len(data), one_bit_in_the_middle],
+)
+def test_damaged_cache_is_compiled_again(tmp_path, weights, compilations, damage):
+    first = logits(weights, tmp_path)
+    for blob in tmp_path.glob("*.blob"):
+        blob.write_bytes(damage(blob.read_bytes()))
+    np.testing.assert_array_equal(logits(weights, tmp_path), first)
+    assert len(compilations) == 4
+
+
+def test_cache_of_another_openvino_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):
+    first = logits(weights, tmp_path)
+    monkeypatch.setattr(compiled_cache, "get_version", lambda: "2031.1")
+    np.testing.assert_array_equal(logits(weights, tmp_path), first)
+    assert len(compilations) == 4
+
+
+def test_weights_damaged_since_their_export_are_not_compiled(tmp_path, weights):
+    for name in PAIR:
+        (tmp_path / name).write_bytes((weights / name).read_bytes())
+    (tmp_path / ENCODER).write_bytes(one_bit_in_the_middle((weights / ENCODER).read_bytes()))
+    with pytest.raises(SetupError, match="damaged"):
+        logits(tmp_path, tmp_path / "cache")
+    logits(weights, tmp_path / "cache")
+    logits(tmp_path, tmp_path / "cache")  # what was compiled from the whole pair is that which the metadata names
+
+
+def test_unwritable_cache_is_not_used(weights, compilations):
+    logits(weights, cache=compiled_cache.Path("/proc/self/no-such-folder"))
+    assert len(compilations) == 2

@@ -1,0 +1,235 @@
+"""`python -m inference` and predict.sh as a user runs them: whole processes on folders of good and bad cases."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, EXIT_USAGE
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = np.random.default_rng(0).integers(0, 256, (70, 90), np.uint8)
+BOX = np.array([[10, 10, 60, 50]])
+
+
+@pytest.fixture
+def run(untrained):
+    _, weights = untrained("light")
+
+    def run(*arguments, weights=weights) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "inference", *map(str, arguments), "--weights", str(weights)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def write_case(folder: Path, name: str, **arrays) -> None:
+    folder.mkdir(exist_ok=True)
+    np.savez_compressed(folder / name, **arrays)
+
+
+def test_a_bad_case_does_not_stop_the_others(tmp_path, run):
+    inputs, outputs = tmp_path / "in", tmp_path / "out"
+    write_case(inputs, "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    write_case(inputs, "2DBox_CT_2.npz", imgs=IMAGE, boxes=BOX * np.nan)
+    (inputs / "2DBox_CT_3.npz").write_bytes(b"not an archive")
+    (inputs / "2DBox_CT_4.npz").mkdir()
+    write_case(inputs, "3DBox_CT_5.npz", imgs=np.stack([IMAGE] * 3), boxes=np.array([[10, 10, 0, 60, 50, 1]]))
+    write_case(inputs, "2DBox_CT_6.npz", imgs=IMAGE, boxes=np.array([[60, 10, 10, 150]]))
+    (inputs / "notes.txt").write_text("not a case")
+
+    result = run("-i", inputs, "-o", outputs)
+    assert result.returncode == EXIT_CASE_FAILED
+    assert sorted(path.name for path in outputs.iterdir()) == ["2DBox_CT_1.npz", "2DBox_CT_6.npz", "3DBox_CT_5.npz"]
+    problems = result.stderr.splitlines()
+    assert problems[0].startswith("ERROR: 2DBox_CT_2.npz: box 1 holds NaN")
+    assert problems[1].startswith("ERROR: 2DBox_CT_3.npz: not a whole npz file")
+    assert problems[2].startswith("ERROR: 2DBox_CT_4.npz: cannot be read")
+    assert problems[3] == "WARNING: 2DBox_CT_6.npz: box 1 swapped corners, reordered"
+    assert problems[4] == "WARNING: 2DBox_CT_6.npz: box 1 stuck out of the image, clipped"
+    assert problems[5] == "ERROR: 3 of 6 cases failed: 2DBox_CT_2.npz, 2DBox_CT_3.npz, 2DBox_CT_4.npz"
+    assert len(problems) == 6
+    assert [line.split(",")[0] for line in result.stdout.splitlines()] == [
+        "2DBox_CT_1.npz: 70x90",
+        "2DBox_CT_6.npz: 70x90",
+        "3DBox_CT_5.npz: 3x70x90",
+    ]
+
+    with np.load(outputs / "3DBox_CT_5.npz") as archive:
+        segs = archive["segs"]
+        assert archive.files == ["segs"]
+    assert (segs.shape, segs.dtype) == ((3, 70, 90), np.uint8)
+    assert not segs[2].any()  # no box on this slice
+
+
+def test_shards_are_disjoint_and_complete_and_existing_results_are_skipped(tmp_path, run):
+    inputs, outputs = tmp_path / "in", tmp_path / "out"
+    for number in range(5):
+        write_case(inputs, f"2DBox_CT_{number}.npz", imgs=IMAGE, boxes=BOX)
+    first = run("-i", inputs, "-o", outputs, "--shard", "1/2").stdout.splitlines()
+    second = run("-i", inputs, "-o", outputs, "--shard", "2/2").stdout.splitlines()
+    assert [line.split(":")[0] for line in first] == ["2DBox_CT_0.npz", "2DBox_CT_2.npz", "2DBox_CT_4.npz"]
+    assert [line.split(":")[0] for line in second] == ["2DBox_CT_1.npz", "2DBox_CT_3.npz"]
+
+    (outputs / "2DBox_CT_3.npz").unlink()
+    rest = run("-i", inputs, "-o", outputs, "--skip-existing").stdout.splitlines()
+    assert [line.split(":")[0] for line in rest] == ["2DBox_CT_3.npz"]
+
+
+def test_file_name_that_is_not_text(tmp_path, run):
+    (tmp_path / "in").mkdir()
+    with open(os.fsencode(tmp_path / "in") + b"/2DBox_\xff.npz", "wb") as file:
+        np.savez_compressed(file, imgs=IMAGE, boxes=BOX)
+    result = run("-i", tmp_path / "in", "-o", tmp_path / "out")
+    assert result.returncode == EXIT_OK
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_no_boxes_give_an_empty_mask(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=np.empty((0, 4)))
+    write_case(tmp_path / "in", "3DBox_CT_2.npz", imgs=np.stack([IMAGE] * 3), boxes=np.empty((0, 6)))
+    assert run("-i", tmp_path / "in", "-o", tmp_path / "out").returncode == EXIT_OK
+    for name, shape in (("2DBox_CT_1.npz", (70, 90)), ("3DBox_CT_2.npz", (3, 70, 90))):
+        segs = np.load(tmp_path / "out" / name)["segs"]
+        assert segs.shape == shape
+        assert not segs.any()
+
+
+def test_more_than_255_boxes_are_uint16(tmp_path, run):
+    boxes = np.stack([[i % 60, i % 40, i % 60 + 20, i % 40 + 20] for i in range(300)])
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=boxes)
+    assert run("-i", tmp_path / "in", "-o", tmp_path / "out").returncode == EXIT_OK
+    assert np.load(tmp_path / "out" / "2DBox_CT_1.npz")["segs"].dtype == np.uint16
+
+
+def test_verbose_says_what_was_loaded_and_how_much_memory_it_took(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    for how in ("not in a cache, compiled in", f"loaded from {tmp_path}/cache in"):
+        result = run("-i", tmp_path / "in", "-o", tmp_path / "out", "--verbose", "--cache", tmp_path / "cache")
+        assert f"encoder.onnx: {how}" in result.stdout
+        assert f"decoder.onnx: {how}" in result.stdout
+        assert re.search(r"^2DBox_CT_1.npz: peak memory \d+ MB$", result.stdout, re.MULTILINE)
+        assert re.search(r"^memory limit \d+ MB: boxes at once 16, ", result.stdout, re.MULTILINE)
+
+
+def test_overlay(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    run("-i", tmp_path / "in", "-o", tmp_path / "out", "--overlay", tmp_path / "pictures")
+    assert cv2.imread(str(tmp_path / "pictures" / "2DBox_CT_1.png")) is not None
+
+
+def test_picture_equals_the_same_case(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=np.array([[10, 10, 60, 50], [30, 20, 80, 60.5]]))
+    cv2.imwrite(str(tmp_path / "scan.png"), IMAGE)
+    run("-i", tmp_path / "in", "-o", tmp_path / "out")
+    result = run("--image", tmp_path / "scan.png", "--box", "10,10,60,50", "--box", "30,20,80,60.5",
+                 "-o", tmp_path / "mask.png")  # fmt: skip
+    assert result.returncode == EXIT_OK, result.stderr
+    mask = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, np.load(tmp_path / "out" / "2DBox_CT_1.npz")["segs"])
+
+
+def test_broken_picture(tmp_path, run):
+    (tmp_path / "scan.png").write_bytes(b"no picture")
+    result = run("--image", tmp_path / "scan.png", "--box", "1,1,5,5", "-o", tmp_path / "mask.png")
+    assert result.returncode == EXIT_CASE_FAILED
+    assert result.stderr == "ERROR: scan.png: not a picture in a format that OpenCV reads\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-i", "in"], "-o/--output"),
+        (["-o", "out"], "one of the arguments -i/--input --image is required"),
+        (["--image", "a.png", "-o", "b.png"], "at least one --box"),
+        (["-i", "in", "-o", "out", "--box", "1,2,3,4"], "--box goes with --image"),
+        (["--image", "a.png", "-o", "b.png", "--box", "1,2,3"], "'1,2,3' is not x0,y0,x1,y1"),
+        (["-i", "in", "-o", "out", "--box-batch", "0"], "'0' is not a whole number from 1 up"),
+        (["-i", "in", "-o", "out", "--shard", "3/2"], "'3/2' is not i/n with i from 1 to n"),
+        (["-i", "in", "-o", "out", "--shard", "a/b"], "'a/b' is not i/n"),
+        (["--image", "a.png", "--box", "1,2,3,4", "-o", "b.png", "--skip-existing"], "go with --input"),
+        (["--image", "a.png", "--box", "1,2,3,4", "-o", "./a.png"], "would replace the picture"),
+        (["-i", "in", "-o", "out", "--strategy", "guess"], "invalid choice"),
+    ],
+)
+def test_wrong_command_line(run, arguments, reason):
+    result = run(*arguments)
+    assert result.returncode == EXIT_USAGE
+    assert reason in result.stderr
+
+
+def test_help_teaches_without_loading_anything(run):
+    result = run("--help")
+    assert result.returncode == EXIT_OK
+    assert "exit status" in result.stdout
+
+
+def test_missing_input_folder(tmp_path, run):
+    result = run("-i", tmp_path / "absent", "-o", tmp_path / "out")
+    assert result.returncode == EXIT_SETUP
+    assert "cannot read the input folder" in result.stderr
+
+
+def test_output_folder_that_cannot_be_made(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    (tmp_path / "file").write_text("")
+    result = run("-i", tmp_path / "in", "-o", tmp_path / "file" / "out")
+    assert result.returncode == EXIT_SETUP
+    assert "cannot write to the output folder" in result.stderr
+
+
+def test_missing_weights(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    result = run("-i", tmp_path / "in", "-o", tmp_path / "out", weights=tmp_path / "absent")
+    assert result.returncode == EXIT_SETUP
+    assert result.stderr.startswith(f"ERROR: {tmp_path}/absent/encoder.onnx: No such file")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_weights_of_two_exports(tmp_path, run, untrained):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name, model in (("encoder.onnx", "light"), ("decoder.onnx", "litemedsam")):
+        (mixed / name).symlink_to(untrained(model)[1] / name)
+    result = run("-i", tmp_path, "-o", tmp_path / "out", weights=mixed)
+    assert result.returncode == EXIT_SETUP
+    assert "were not exported together" in result.stderr
+
+
+def test_predict_sh_takes_folders_from_the_environment_and_hands_arguments_on(tmp_path, untrained):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    environment = os.environ | {
+        "INPUT_DIR": str(tmp_path / "in"),
+        "OUTPUT_DIR": str(tmp_path / "out"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    weights = str(untrained("light")[1])
+    subprocess.run(["sh", "predict.sh", "--weights", weights], cwd=ROOT, env=environment, check=True)
+    assert (tmp_path / "out" / "2DBox_CT_1.npz").exists()
+
+
+def test_the_runtime_imports_neither_torch_nor_training():
+    code = "import sys, inference.cli, inference.run; print({m.split('.')[0] for m in sys.modules})"
+    imported = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in ("torch", "training", "onnx", "scipy", "openvino_telemetry"):
+        assert f"'{name}'" not in imported
+
+
+def test_a_run_imports_nothing_that_it_does_not_use_and_leaves_its_model_to_the_caller(tmp_path, untrained):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    arguments = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--weights", untrained("light")[1]]
+    code = (
+        "import sys; from inference.cli import main; kept = []; status = main(sys.argv[1:], kept.append);"
+        "print(status, [type(model).__name__ for model in kept], *sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    status, kept, *imported = output.splitlines()[-1].split()
+    assert (status, kept) == ("0", "['Model']")
+    assert {"numpy", "cv2", "openvino"} <= set(imported)
+    assert not {"numpy.ma", "openvino.tools.ovc", "ssl", "sqlite3", "multiprocessing.pool"} & set(imported)

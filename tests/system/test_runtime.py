@@ -1,0 +1,181 @@
+"""The runtime's masks against the plain reference pipeline: same weights, same cases, float32.
+
+The two differ in the order of floating-point operations only, so that a pixel may differ where its logit is all but 0.
+How many may do so is stated here, as a share of the pixels that any mask covers.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from inference.cases.case import make_case, read_case
+from inference.model.pair import ModelPair
+from inference.options import F32, FLATTEN, LATER, LOGIT, PROPAGATE, SIZE, Options
+from inference.segment.segment import plan_of, segment
+from training.reference import segment_reference
+
+BUDGET = 2**30
+# Borderline pixels. Propagation feeds each mask into the next prompt, so that one pixel may move a box by one.
+HANDFUL = 2e-4
+HANDFUL_PROPAGATED = 2e-3
+
+
+def runtime_masks(case, weights, zoom=False, overlap=LATER, **choices):
+    model, options = ModelPair(weights, F32), Options(zoom=zoom, overlap=overlap, **choices)
+    return segment(case, plan_of(case, model, options), model, options)
+
+
+def reference_masks(case, model, **options):
+    boxes = case.boxes if case.is_volume else case.boxes[:, [0, 1, 3, 4]]
+    return segment_reference(model, case.volume if case.is_volume else case.volume[0], boxes, **options)
+
+
+def different_share(ours, reference):
+    assert ours.shape == reference.shape
+    assert ours.dtype == reference.dtype
+    covered = np.count_nonzero((ours > 0) | (reference > 0))
+    assert covered > 0
+    return np.count_nonzero(ours != reference) / covered
+
+
+def real_case(shared_data, name):
+    return read_case(shared_data / "val" / "imgs" / f"{name}.npz", BUDGET)
+
+
+def remember_last(encode):
+    last = {}
+
+    def remembered(image):
+        if not ("image" in last and torch.equal(last["image"], image)):
+            last.update(image=image, embeddings=encode(image))
+        return last["embeddings"]
+
+    return remembered
+
+
+def many_boxes(case, count):
+    """The case with `count` boxes of many sizes, drawn from a seed."""
+    _, height, width = case.shape
+    rng = np.random.default_rng(count)
+    first = rng.uniform([0, 0], [width * 0.8, height * 0.8], (count, 2))
+    boxes = np.concatenate([first, first + rng.uniform(6, 0.2 * min(height, width), (count, 2))], axis=1)
+    return make_case(case.volume[0], boxes)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("2DBox_PET_0002", "litemedsam"),  # 31 x 29: the input is an enlargement
+        ("2DBox_Mammography_0002", "litemedsam"),  # 600 x 300, three boxes
+        ("2DBox_Dermoscopy_0001", "light"),  # colour
+        ("2DBox_X-Ray_0004", "light"),  # 32 boxes
+    ],
+)
+@pytest.mark.parametrize("overlap", [LATER, LOGIT, SIZE])
+def test_image(shared_data, untrained, name, model, overlap):
+    torch_model, weights = untrained(model)
+    case = real_case(shared_data, name)
+    ours = runtime_masks(case, weights, overlap=overlap)
+    assert different_share(ours, reference_masks(case, torch_model, overlap=overlap)) <= HANDFUL
+
+
+@pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
+@pytest.mark.parametrize("overlap", [LATER, SIZE])
+def test_volume(shared_data, untrained, strategy, handful, overlap):
+    torch_model, weights = untrained("light")
+    case = real_case(shared_data, "3DBox_MR_0007")  # 42 x 47 x 37, two boxes whose slices overlap in part
+    ours = runtime_masks(case, weights, strategy=strategy, overlap=overlap)
+    reference = reference_masks(case, torch_model, strategy=strategy, overlap=overlap)
+    assert different_share(ours, reference) <= handful
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
+def test_volume_with_litemedsam(shared_data, untrained, strategy, handful):
+    torch_model, weights = untrained("litemedsam")
+    whole = real_case(shared_data, "3DBox_MR_0007")
+    case = make_case(whole.volume, np.array([[5, 9, 10, 23, 23, 13], [5, 23, 12, 24, 42, 15]]))
+    ours = runtime_masks(case, weights, strategy=strategy)
+    assert different_share(ours, reference_masks(case, torch_model, strategy=strategy)) <= handful
+
+
+@pytest.mark.parametrize("count", [1, 7, 300])
+def test_number_of_boxes_and_box_batch(shared_data, untrained, count, monkeypatch):
+    torch_model, weights = untrained("light")
+    # The reference encodes the image again for each box; here the same image 300 times.
+    monkeypatch.setattr(torch_model, "encode", remember_last(torch_model.encode))
+    case = many_boxes(real_case(shared_data, "2DBox_Microscopy_0008"), count)
+    reference = reference_masks(case, torch_model)
+    for box_batch in (3, 1000):
+        ours = runtime_masks(case, weights, box_batch=box_batch)
+        assert different_share(ours, reference) <= HANDFUL, f"box_batch {box_batch}"
+
+
+def test_every_slice_is_encoded_once(shared_data, untrained, monkeypatch):
+    encoded = []
+    encode = ModelPair.encode
+    monkeypatch.setattr(ModelPair, "encode", lambda model, image: (encoded.append(image), encode(model, image))[1])
+    case = real_case(shared_data, "3DBox_MR_0007")
+    covered = {z for box in case.boxes for z in range(int(box[2]), int(box[5]) + 1)}
+    for strategy in (FLATTEN, PROPAGATE):
+        encoded.clear()
+        runtime_masks(case, untrained("light")[1], strategy=strategy)
+        assert len(encoded) == len(covered)
+
+
+def test_zoom_is_the_mask_of_the_window_painted_back(shared_data, untrained):
+    weights = untrained("light")[1]
+    image = real_case(shared_data, "2DBox_Dermoscopy_0001").volume[0]
+    box = np.array([[300, 200, 340, 230]])
+    case = make_case(image, box)
+    (left, top, right, bottom) = plan_of(case, ModelPair(weights, F32), Options(zoom=True)).windows[1]
+    crop = make_case(image[top:bottom, left:right], box - [left, top, left, top])
+
+    expected = np.zeros(image.shape[:2], np.uint8)
+    expected[top:bottom, left:right] = runtime_masks(crop, weights, zoom=False)
+    zoomed = runtime_masks(case, weights, zoom=True)
+    assert zoomed.any()
+    np.testing.assert_array_equal(zoomed, expected)
+
+
+@pytest.mark.parametrize("strategy", [FLATTEN, PROPAGATE])
+def test_windows_of_a_volume_are_the_same_on_all_slices(shared_data, untrained, monkeypatch, strategy):
+    weights = untrained("light")[1]
+    case = make_case(real_case(shared_data, "3DBox_MR_0005").volume, np.array([[100, 90, 5, 130, 120, 9]]))
+    crops = []
+    encode = ModelPair.encode
+    monkeypatch.setattr(ModelPair, "encode", lambda model, image: (crops.append(image.copy()), encode(model, image))[1])
+    masks = runtime_masks(case, weights, zoom=True, strategy=strategy)
+    assert len(crops) == 5  # one window on five slices, the whole image on none
+    assert masks[5:10].any()
+    assert not masks[:5].any()
+    assert not masks[10:].any()
+
+
+@pytest.mark.parametrize("overlap", [LATER, LOGIT, SIZE])
+def test_objects_with_different_middle_slices_meet_on_shared_slices(shared_data, untrained, overlap):
+    """Sweeps of both directions, and a middle slice between them, on the same slices: as object by object."""
+    torch_model, weights = untrained("light")
+    volume = real_case(shared_data, "3DBox_MR_0007").volume
+    boxes = [[5, 9, 2, 23, 23, 8], [5, 23, 4, 24, 42, 20], [8, 12, 9, 30, 40, 15], [3, 3, 15, 20, 20, 15]]
+    case = make_case(volume, np.array(boxes))
+    ours = runtime_masks(case, weights, strategy=PROPAGATE, overlap=overlap)
+    reference = reference_masks(case, torch_model, strategy=PROPAGATE, overlap=overlap)
+    assert different_share(ours, reference) <= HANDFUL_PROPAGATED
+    assert set(np.unique(ours)) == {0, 1, 2, 3, 4}
+
+
+def test_without_room_for_embeddings_slices_are_encoded_again_for_the_same_masks(shared_data, untrained, monkeypatch):
+    weights = untrained("light")[1]
+    case = make_case(
+        real_case(shared_data, "3DBox_MR_0007").volume, np.array([[5, 9, 2, 23, 23, 8], [5, 23, 4, 24, 42, 20]])
+    )
+    encoded = []
+    encode = ModelPair.encode
+    monkeypatch.setattr(ModelPair, "encode", lambda model, image: (encoded.append(image), encode(model, image))[1])
+    kept = runtime_masks(case, weights, strategy=PROPAGATE)
+    assert len(encoded) == 19  # slices 2 to 20
+    encoded.clear()
+    again = runtime_masks(case, weights, strategy=PROPAGATE, kept_bytes=0)
+    assert len(encoded) == 19 + 4  # on 5, its middle, and on 6 to 8 the first goes up where the second comes down
+    assert different_share(kept, again) <= HANDFUL_PROPAGATED

@@ -1,0 +1,44 @@
+"""What the image is made of: pinned, hashed, and listed."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pins(name: str) -> set[str]:
+    return set(re.findall(r"^[\w-]+==\S+", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_the_lock_file_is_the_pins_with_hashes():
+    assert pins("requirements.lock") == pins("requirements.txt")
+    for line in (ROOT / "requirements.lock").read_text().splitlines()[1:]:
+        assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line)
+
+
+@pytest.fixture(scope="module")
+def bill():
+    script = [sys.executable, "container/sbom.py"]
+    return json.loads(subprocess.run(script, cwd=ROOT, capture_output=True, check=True).stdout)
+
+
+def test_bill_of_materials_names_packages_with_hashes_and_bundled_libraries(bill):
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    numpy = next(part for part in bill["components"] if part["name"] == "numpy")
+    assert numpy["purl"] == f"pkg:pypi/numpy@{np.__version__}"
+    assert (
+        f"numpy=={np.__version__} --hash=sha256:{numpy['hashes'][0]['content']}"
+        in (ROOT / "requirements.lock").read_text()
+    )
+    assert any("openblas" in library["name"] for library in numpy["components"])
+
+
+def test_bill_of_materials_names_the_models(bill):
+    models = {part["name"] for part in bill["components"] if part["type"] == "machine-learning-model"}
+    assert {"weights/encoder.onnx", "weights/decoder.onnx"} <= models

@@ -1,0 +1,118 @@
+"""LiteMedSAM's one command, with a narrow model in its place, and what of the real one its settings quantize."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from inference.cli import main as inference_main
+from tests.support.data_root import write_phantom_root, write_validation_case
+from tests.support.small_sam import SIZE, small_sam
+from training import litemedsam
+from training.compare import compare, read_comparison
+from training.litemedsam import EXPORTED, SHIPPED, reason_to_keep
+from training.model import MODELS, build_model
+from training.model.checkpoint import load_model
+from training.quantization import Recipe, quantize
+from training.trainer.config import read_config
+from training.validate import ValidationConfig
+
+CONFIGS = Path(__file__).parents[2] / "training/configs"
+ENTRIES = ["float", "stage 1", "stage 2", "stage 3", EXPORTED, "PTQ"]
+
+
+def narrow():
+    """A small SAM that goes by LiteMedSAM's name."""
+    model = small_sam()
+    model.name = "litemedsam"
+    return model.train()
+
+
+@pytest.mark.slow
+def test_one_command_from_nothing_to_a_pair_that_segments(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(MODELS, "litemedsam", narrow)
+    write_validation_case(tmp_path / "val", "2DBox_US_0001.npz", seed=1)
+    root, runs, out = write_phantom_root(tmp_path / "root"), tmp_path / "runs", tmp_path / "weights"
+    arguments = ["--root", root, "--val", tmp_path / "val", "--runs", runs, "--out", out, "--images", 2]
+    small = [f"data.input_size={SIZE}", "data.on_device=false", "data.batch_size=1", "threads=1"]  # phantoms: 300 px
+    tiny = [*small, "data.sampling.samples_per_modality=1"]
+    command = [*map(str, arguments), "--least-dsc=0", *tiny, "data.sampling.samples_per_epoch=3", "budget.samples=1"]
+
+    assert litemedsam.main(command) == 0
+    table = pd.read_csv(runs / "table.csv")
+    assert table["run"].tolist() == ENTRIES
+    assert {"DSC US", "NSD US", "DSC mean", "NSD mean"} <= set(table)
+    floating = load_model(runs / "stage0/best.pt")
+    for name, value in load_model(out / "litemedsam.pt").state_dict().items():
+        torch.testing.assert_close(value, floating.state_dict()[name], rtol=1e-3, atol=1e-4)
+    assert "teacher" not in capsys.readouterr().err
+    rows = pd.read_csv(runs / "stage2/steps.csv"), pd.read_csv(runs / "stage1/steps.csv")
+    assert "distil_logits" in rows[0]
+    assert "distil_embeddings" in rows[1]
+
+    segs = tmp_path / "segs"
+    assert inference_main(["-i", str(tmp_path / "val/imgs"), "-o", str(segs), "--weights", str(out)]) == 0
+    assert np.load(segs / "2DBox_US_0001.npz")["segs"].shape == (120, 160)
+
+    ablation = read_comparison(CONFIGS / "compare/litemedsam_sampling.yaml")
+    common = [f"init={runs}/stage0/best.pt", f"data.root={root}", *tiny, "budget.minutes=null", "budget.samples=1"]
+    val = ValidationConfig(root=str(tmp_path / "val"))
+    ablation = replace(ablation, validation=val, common=common, runs=ablation.runs[:2])
+    assert compare(ablation, tmp_path / "sampling")["run"].tolist() == ["minimum", "tenth"]
+
+    # What was finished is not trained again, and weights that have changed under a stage are noticed.
+    before = (runs / "stage0/last.pt").stat().st_mtime_ns
+    (runs / "stage0/best.pt").touch()
+    assert litemedsam.main(command) == 2
+    assert "stage1/last.pt: older than" in capsys.readouterr().err
+    assert (runs / "stage0/last.pt").stat().st_mtime_ns == before
+
+    # The same pair again is no better than the one that is there.
+    entries = {"float": runs / "stage0/best.pt", EXPORTED: runs / "int8"}
+    monkeypatch.setattr(litemedsam, "train_all", lambda args: dict(entries))
+    before = (out / "encoder.onnx").stat().st_mtime_ns
+    assert litemedsam.main(command) == 1
+    assert "no better than" in capsys.readouterr().err
+    assert (out / "encoder.onnx").stat().st_mtime_ns == before
+
+
+def test_a_pair_is_shipped_that_is_good_and_better():
+    assert reason_to_keep(pd.Series({EXPORTED: 86.0}), 0.86) is None
+    assert reason_to_keep(pd.Series({EXPORTED: 87.1, SHIPPED: 87.0}), 0.86) is None
+    assert "85.9 % is below 86" in reason_to_keep(pd.Series({EXPORTED: 85.9}), 0.86)
+    assert "no better than the 87.0 %" in reason_to_keep(pd.Series({EXPORTED: 87.0, SHIPPED: 87.0}), 0.86)
+
+
+@pytest.mark.parametrize("name", ["litemedsam.yaml", "litemedsam_sampling.yaml"])
+def test_the_tables_of_the_paper_are_lists_that_can_be_run(name):
+    comparison = read_comparison(CONFIGS / "compare" / name)
+    for entry in comparison.entries:
+        if entry.config:
+            config = read_config(CONFIGS.parents[1] / entry.config, [*comparison.common, *entry.set, "output=x"])
+            assert (config.budget.minutes, config.budget.samples) == (None, 20000)
+    if name == "litemedsam.yaml":
+        assert [entry.name for entry in comparison.entries] == ENTRIES
+
+
+def test_the_stages_agree_and_leave_the_image_side_of_the_mask_decoder_floating_point():
+    recipes = [read_config(CONFIGS / f"litemedsam_stage{n}.yaml", ["init=any"]).quantization for n in (1, 2, 3)]
+    assert recipes[0] == recipes[1] == recipes[2]
+    model = quantize(build_model("litemedsam"), recipes[0])
+    quantized = {name for name, module in model.named_modules() if hasattr(module, "weight_quant")}
+    block = "mask_decoder.transformer.layers.0"
+    assert {f"{block}.self_attn.q_proj", f"{block}.mlp.lin1", "image_encoder.layers.1.blocks.0.attn.qkv"} <= quantized
+    floating = ("cross_attn", "final_attn", "output_upscaling", "prompt_encoder")
+    assert [name for name in quantized if any(part in name for part in floating)] == []
+    assert not any(name.endswith(".act_quant") for name, _ in model.named_modules() if "query_key" in name)
+
+
+def test_a_pattern_that_matches_no_module_is_an_error():
+    with pytest.raises(ValueError, match=r"small has no module that matches 'mask_decoder\.upscaling\.\*'"):
+        quantize(small_sam(), Recipe(keep_float=("mask_decoder.upscaling.*",)))
+
+
+def test_a_recipe_from_yaml_equals_the_one_in_a_checkpoint():
+    assert Recipe(keep_float=["image_encoder.neck.*"]) == Recipe.from_dict({"keep_float": ["image_encoder.neck.*"]})

@@ -1,0 +1,187 @@
+"""Stages 1 to 3: what is quantized and trained in each, distillation, and that a stage starts where the last ended."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.support.data_root import write_phantom_root
+from training import qat
+from training.data.case import case_files, read_case
+from training.data.config import DataConfig, from_mapping
+from training.data.loader import Loader
+from training.model import build_model
+from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
+from training.quantization import calibrate
+from training.smoke import EXPORTED, choose_cases, missed, score, score_through_predict_sh, write_roots
+from training.train import train
+from training.trainer.config import TrainConfig, apply_override
+from training.trainer.stages import make_model, set_training
+from training.trainer.step import TrainStep
+
+WEIGHTS = Path(__file__).parents[3] / "weights"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return write_phantom_root(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def trained_float(tmp_path_factory) -> Path:
+    """A floating-point checkpoint whose BatchNorm statistics are not those of an untouched model."""
+    torch.manual_seed(0)
+    model = build_model("light").train()
+    with torch.no_grad():
+        embeddings = model.encode(torch.rand(2, 3, 256, 256))
+        model.decode(embeddings, torch.tensor([[20.0, 30.0, 120.0, 200.0]] * 2), torch.tensor([0, 1]))
+    path = tmp_path_factory.mktemp("float") / "float.pt"
+    save_checkpoint(path, model)
+    return path
+
+
+def settings(root: Path, output: Path, stage: int, init: Path, *overrides: str) -> TrainConfig:
+    values = {
+        "output": str(output),
+        "stage": stage,
+        "model": "light",
+        "init": str(init),
+        "data": {"root": str(root), "batch_size": 2, "sampling": {"samples_per_modality": 2}},
+        "budget": {"samples": 4},
+        "optimizer": {"kind": "sgd", "lr": 0.01},
+        "schedule": {"kind": "cosine"},
+        "threads": 1,
+    }
+    for override in overrides:
+        apply_override(values, override)
+    return from_mapping(TrainConfig, values)
+
+
+def changed_parts(before: Path, after: Path) -> set[str]:
+    """Parts of the model of which some weight or statistic differs between two checkpoints."""
+    old, new = read_checkpoint(before).state, read_checkpoint(after).state
+    return {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
+
+
+@pytest.fixture(scope="module")
+def stages(root, trained_float, tmp_path_factory) -> dict[int, Path]:
+    """Best checkpoint of each stage, two steps each; 0 is the floating-point one."""
+    folder = tmp_path_factory.mktemp("stages")
+    best = {0: trained_float}
+    for stage in (1, 2, 3):
+        overrides = ["distillation.embeddings=1", "log_steps=1"] if stage == 1 else []
+        train(settings(root, folder / str(stage), stage, best[stage - 1], *overrides))
+        best[stage] = folder / str(stage) / "best.pt"
+    return best
+
+
+@pytest.mark.slow
+def test_each_stage_changes_only_what_it_trains(stages):
+    assert changed_parts(stages[0], stages[1]) == {"image_encoder"}
+    assert changed_parts(stages[1], stages[2]) == {"mask_decoder"}
+    assert changed_parts(stages[2], stages[3]) == {"image_encoder", "mask_decoder"}
+    old, new = read_checkpoint(stages[0]).state, read_checkpoint(stages[3]).state
+    statistics = [name for name in old if "running_" in name or "num_batches" in name]
+    assert statistics
+    assert all(torch.equal(old[name], new[name]) for name in statistics)
+
+
+@pytest.mark.slow
+def test_stage_1_quantizes_the_encoder_and_the_others_the_decoder_too(stages):
+    scales = {
+        n: {name.split(".")[0] for name in read_checkpoint(p).state if "scaling" in name} for n, p in stages.items()
+    }
+    assert scales == {0: set(), 1: {"image_encoder"}, 2: {"image_encoder", "mask_decoder"}, 3: scales[2]}
+
+
+@pytest.mark.slow
+def test_stage_1_logs_distillation_and_its_scales_learn(stages):
+    state = read_checkpoint(stages[1].parent / "last.pt").extra["state"]
+    assert all(row["distil_embeddings"] >= 0 for row in state["steps"])
+    before, after = (read_checkpoint(stages[n]).state for n in (1, 3))
+    learned = [name for name in before if "input_quant" in name and "scaling" in name]
+    assert learned
+    assert any(not torch.equal(before[name], after[name]) for name in learned)
+
+
+@pytest.mark.slow
+def test_a_quantized_run_resumes(root, stages, tmp_path):
+    train(settings(root, tmp_path / "short", 3, stages[2], "budget.samples=2"))
+    longer = settings(root, tmp_path / "short", 3, stages[2])
+    whole = settings(root, tmp_path / "whole", 3, stages[2])
+    resumed, expected = train(longer).model.state_dict(), train(whole).model.state_dict()
+    for name, value in expected.items():  # the gradient of a scale is a sum over pixels, whose order may differ
+        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@torch.no_grad()
+def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float):
+
+    loader = Loader(DataConfig(root=str(root), batch_size=2))
+    batch = loader.batch(0)
+    floating = load_model(trained_float)
+    quantized = make_model(settings(root, Path("unused"), 3, trained_float))
+    calibrate(quantized, [batch])
+    set_training(quantized, 3)
+    expected, _ = floating.decode(floating.encode(batch.images), batch.boxes, batch.image_index)
+    found, _ = quantized.decode(quantized.encode(batch.images), batch.boxes, batch.image_index)
+    assert (found - expected).abs().mean() < 0.1 * expected.std()
+
+
+def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
+    loader = Loader(DataConfig(root=str(root), batch_size=2))
+    model, teacher = load_model(trained_float), load_model(trained_float)
+    config = settings(root, Path("unused"), 1, trained_float, "distillation.embeddings=1", "distillation.logits=1")
+    step = TrainStep(model, {"dice": 1.0}, config.distillation, teacher)
+    loss, parts = step(loader.batch(0))
+    assert parts["distil_embeddings"].item() == pytest.approx(0, abs=1e-9)
+    assert parts["distil_logits"].item() == pytest.approx(0, abs=1e-5)
+    assert loss.item() == pytest.approx(parts["dice"].item(), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, root, tmp_path):
+    """The short form of `make train-smoke`: the shipped checkpoint through all stages, a few steps each, to the
+    container's command, on one real image of each modality."""
+    for part in ("imgs", "gts"):
+        (tmp_path / "val" / part).mkdir(parents=True)
+        for path in (shared_data / "val" / part).glob("2DBox_*_0001.npz"):
+            (tmp_path / "val" / part / path.name).symlink_to(path)
+    short = [
+        "budget.samples=4",
+        "data.batch_size=2",
+        "data.sampling.samples_per_modality=2",
+        "validation.root=null",
+    ]
+    arguments = ["--checkpoint", WEIGHTS / "light.pt", "--root", root, "--runs", tmp_path, "--out", tmp_path / "int8"]
+    assert qat.main([*map(str, arguments), "threads=1", *short]) == 0
+    in_torch = score(tmp_path / "stage3" / "best.pt", tmp_path)
+    assert in_torch > 0.7
+    assert abs(score_through_predict_sh(tmp_path / "int8", tmp_path) - in_torch) < 0.01
+
+
+def test_smoke_takes_images_by_turns_from_the_modalities(root, tmp_path):
+    cases = choose_cases(root, 6)
+    assert [dataset.split("/")[0] for dataset, _ in cases[:4]] == ["Dermoscopy", "US", "Dermoscopy", "US"]
+    write_roots(cases, tmp_path)
+    written = list(case_files(tmp_path / "data"))
+    assert len(written) == 6
+    for path in written:
+        gts = read_case(path).gts
+        name = f"2DBox_{path.parent.parent.name}_{int(path.stem):04d}.npz"
+        boxes = np.load(tmp_path / "val/imgs" / name)["boxes"]
+        rows, columns = np.nonzero(gts == 1)
+        assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max(), rows.max()]
+    with pytest.raises(ValueError, match="16 are needed"):
+        choose_cases(root)
+
+
+def test_smoke_says_what_is_missed():
+
+    table = pd.DataFrame({"run": ["float", "stage 1", "stage 2"], "DSC": [0.95, 0.94, 0.92]})
+    assert missed(table) == ["stage 2 ended at DSC 0.920, more than 0.02 below floating point"]
+    exported = pd.DataFrame({"run": ["float", "smoke_stage3", EXPORTED], "DSC": [0.95, 0.95, 0.935]})
+    assert missed(exported) == ["the export of smoke_stage3 scores 0.935, not 0.950"]
+    assert "not 0.9" in missed(pd.DataFrame({"run": ["float"], "DSC": [0.85]}))[0]

@@ -1,0 +1,62 @@
+"""The pair of ONNX files that training hands to the runtime, and their metadata (read by inference.model.metadata)."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import onnx
+from torch import nn
+
+from inference.model.metadata import FORMAT, PREFIX
+
+FLOAT32, INT8 = "float32", "int8"
+
+
+def embedding_names(count: int) -> list[str]:
+    """Names of the encoder's outputs: image_embedding, image_embedding_1, ..."""
+    return ["image_embedding"] + [f"image_embedding_{i}" for i in range(1, count)]
+
+
+def describe(model: nn.Module, embeddings: int, normalise: str, precision: str) -> dict[str, str]:
+    """What the runtime needs to know of a model. The encoder goes by the name of the file that defines it."""
+    return {
+        "format": FORMAT,
+        "model": model.name,
+        "encoder": type(model.image_encoder).__module__.rpartition(".")[2],
+        "input_size": str(model.input_size),
+        "normalise": normalise,
+        "box_convention": model.box_convention,
+        "embeddings": ",".join(embedding_names(embeddings)),
+        "precision": precision,
+    }
+
+
+def write_pair(folder: Path, encoder: onnx.ModelProto, decoder: onnx.ModelProto, description: dict[str, str]) -> None:
+    """Check both graphs, write description and a common hash into them and save encoder.onnx and decoder.onnx.
+
+    Both files are complete before either gets its name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    graphs = {"encoder.onnx": without_notes(encoder), "decoder.onnx": without_notes(decoder)}
+    digest = hashlib.sha256(b"".join(graph.graph.SerializeToString(deterministic=True) for graph in graphs.values()))
+    properties = {**description, "pair": digest.hexdigest()[:16]}
+    temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in graphs}
+    try:
+        for name, graph in graphs.items():
+            onnx.checker.check_model(graph, full_check=True)
+            onnx.helper.set_model_props(graph, {PREFIX + key: value for key, value in properties.items()})
+            onnx.save(graph, temporary[name])
+        for name, path in temporary.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+def without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop, in place, what tracing noted beside the graph: shapes in between, and stack traces with local paths."""
+    graph = model.graph
+    for noted in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del noted.metadata_props[:]
+    del graph.value_info[:]
+    return model
