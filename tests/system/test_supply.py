@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -42,3 +42,23 @@ def test_bill_of_materials_names_packages_with_hashes_and_bundled_libraries(bill
 def test_bill_of_materials_names_the_models(bill):
     models = {part["name"] for part in bill["components"] if part["type"] == "machine-learning-model"}
     assert {"weights/encoder.onnx", "weights/decoder.onnx"} <= models
+
+
+def in_the_image(path: str) -> bool:
+    """Whether .dockerignore lets a file in: of the lines that match it or a folder around it the last one decides."""
+    included = True
+    around = [path, *map(str, PurePosixPath(path).parents)]
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        names = [part for folder in around for part in folder.split("/")] if "**/" in line else around
+        if pattern == "*" or any(PurePosixPath(name) == PurePosixPath(pattern) for name in names):
+            included = line.startswith("!")
+    return included
+
+
+def test_of_all_weights_the_pair_that_ships_is_in_the_image():
+    pair = ["weights/encoder.onnx", "weights/decoder.onnx"]
+    assert all(map(in_the_image, [*pair, "predict.sh", "inference/cli.py", "inference/model/pair.py"]))
+    others = ["weights/light.pt", "weights/litemedsam/encoder.onnx", "weights/mine/data.bin", "weights/cache/a.blob"]
+    elsewhere = ["training/train.py", "tests/conftest.py", "inference/__pycache__/cli.pyc", "demo/a.npz"]
+    assert not any(map(in_the_image, others + elsewhere))
