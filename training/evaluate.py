@@ -20,7 +20,7 @@ from tqdm import tqdm
 from inference.atomic import write_atomically
 from inference.cases.npz import read_arrays
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
-from inference.segment.memory import case_budget
+from inference.memory_limit import case_budget, memory_limit
 from training.scoring.metrics import case_scores
 
 MEAN = "mean over modalities"
@@ -75,13 +75,13 @@ def _score_case(segs: Path, gts: Path, name: str) -> Row:
     row = {"case": name, "modality": modality_of(name), "dimensions": name[:2], "objects": 0}
     unusable = {"dsc": np.nan, "nsd": np.nan}
     try:
-        arrays = read_arrays(gts / name, ("gts", "spacing"), case_budget())
+        arrays = read_arrays(gts / name, ("gts", "spacing"), case_budget(memory_limit()))
         gt = _labels(arrays, "gts")
     except CaseError as error:
         return row | unusable | {"problem": f"{gts / name}: {error}; not scored"}
     row |= {"dimensions": f"{gt.ndim}D", "objects": len(np.unique(gt[gt > 0]))}
     try:
-        seg = _labels(read_arrays(segs / name, ("segs",), case_budget()), "segs")
+        seg = _labels(read_arrays(segs / name, ("segs",), case_budget(memory_limit())), "segs")
         if seg.shape != gt.shape:
             raise CaseError(f"'segs' has shape {seg.shape}, the ground truth {gt.shape}")
         dsc, nsd = case_scores(gt, seg, arrays.get("spacing"))

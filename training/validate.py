@@ -15,10 +15,10 @@ from inference.arrays import Array, Float32Array
 from inference.cases.case import read_case
 from inference.cases.npz import read_arrays
 from inference.errors import CaseError, SetupError
+from inference.memory_limit import case_budget, memory_limit
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING, Metadata
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.segment.memory import case_budget
 from inference.segment.segment import plan_of, segment
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.metrics import case_scores, dice
@@ -120,8 +120,8 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
     for path in tqdm(validation_cases(config), desc="validate", disable=None, leave=False):
         gts_path = path.parent.parent / "gts" / path.name
         try:
-            case = read_case(path, case_budget())
-            truth = read_arrays(gts_path, ("gts", "spacing"), case_budget())
+            case = read_case(path, case_budget(memory_limit()))
+            truth = read_arrays(gts_path, ("gts", "spacing"), case_budget(memory_limit()))
         except CaseError as error:
             raise ValueError(f"{path}: {error}") from error
         if "gts" not in truth:

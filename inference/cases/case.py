@@ -24,12 +24,14 @@ class Case:
         boxes: (N, 6) float64 `[x_min, y_min, z_min, x_max, y_max, z_max]`, voxels, inside the volume, z inclusive.
         is_volume: whether `segs` is (D, H, W); else it is (H, W).
         warnings: what was repaired, one line each.
+        problems: which boxes cannot be used and why, one line each; their labels stay empty.
     """
 
     volume: Array
     boxes: Float64Array
     is_volume: bool
     warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int, int]:

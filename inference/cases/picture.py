@@ -8,22 +8,25 @@ import numpy as np
 from ..arrays import Array
 from ..atomic import write_atomically
 from ..errors import CaseError, does_not_fit
-from ..segment.memory import case_budget
+from ..options import MASK_SUFFIXES
 from .case import Case, make_case
 from .npz import regular_size
 
 PERCENTILES = (0.5, 99.5)  # of the non-zero pixels: the range of a 16-bit picture that becomes 0..255
 
 
-def read_picture(path: Path, boxes: list[list[float]]) -> Case:
+def read_picture(path: Path, boxes: list[list[float]], max_bytes: int) -> Case:
     """A case from a picture file (PNG, JPEG, TIFF, ...), gray or colour, 8 or 16 bit, and boxes in its pixels.
+
+    Args:
+        max_bytes: memory that the file may take.
 
     Raises:
         CaseError: the file is no picture, or a box is unusable.
     """
     try:
-        if (size := regular_size(path)) > case_budget():
-            raise does_not_fit("the file", size, case_budget())
+        if (size := regular_size(path)) > max_bytes:
+            raise does_not_fit("the file", size, max_bytes)
         data = np.frombuffer(path.read_bytes(), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     except OSError as error:
@@ -63,7 +66,7 @@ def write_mask(path: Path, segs: Array) -> None:
         CaseError: the name ends in a format that is lossy or unknown.
         OSError: the folder is not writable.
     """
-    if path.suffix.lower() not in (".png", ".tif", ".tiff"):
+    if path.suffix.lower() not in MASK_SUFFIXES:
         raise CaseError(f"a mask is written as .png or .tif, not '{path.suffix}'")
     encoded = cv2.imencode(path.suffix, segs)[1]
     write_atomically(path, lambda file: file.write(encoded.tobytes()))

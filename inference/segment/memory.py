@@ -1,12 +1,11 @@
-"""How much memory this process may use, and what a case is given of it, decided before it is allocated."""
+"""What a case is given of the memory that this process may use, decided before it is allocated."""
 
 import logging
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import does_not_fit
+from ..memory_limit import LARGEST_RUNTIME, MB, USABLE
 from ..options import Options
 
 if TYPE_CHECKING:
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qmedsam")
 
-MB = 2**20
-# Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
-USABLE = 0.95
 # Two slices of a volume at once only where the limit is at least this.
 LIMIT_FOR_LANES = 4096 * MB
 # Of what the runtime leaves, the part that decoding several boxes at once may take.
@@ -25,8 +21,6 @@ SHARE_OF_BOXES = 1 / 3
 PIXEL_BYTES = 20
 # Per pixel of a slice that is painted at more than one go: the best score of each pixel, kept in between.
 CANVAS_BYTES = 4
-# Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
-PICTURE_BYTES = 64
 
 
 class Cost(NamedTuple):
@@ -44,43 +38,8 @@ class Cost(NamedTuple):
 
 
 # Measured, and rounded up; a model that is not here is taken to be as large as the largest.
-LITEMEDSAM = Cost(runtime=500 * MB, lanes=560 * MB, box=36 * MB)
+LITEMEDSAM = Cost(runtime=LARGEST_RUNTIME, lanes=560 * MB, box=36 * MB)
 COSTS = {"light": Cost(runtime=220 * MB, lanes=100 * MB, box=10 * MB)}
-
-CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
-
-
-def memory_limit(root: Path = Path("/")) -> int:
-    """Bytes of memory that the cgroup of this process allows (version 1 or 2), or that the machine has if that is less.
-
-    Args:
-        root: where `/proc` and `/sys` are.
-    """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in _limit_files(root):
-        try:
-            limits.append(int(file.read_text()))
-        except (OSError, ValueError):  # absent, or "max": no limit
-            continue
-    return min(limits)
-
-
-def _limit_files(root: Path) -> list[Path]:
-    """The files that may hold a limit: that of this process's own cgroup, and of every one around it."""
-    mount = root / "sys/fs/cgroup"
-    # In a container the path below is often that of the host, and the limit stands at the top.
-    files = [mount / "memory.max", mount / "memory/memory.limit_in_bytes"]
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return files
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):  # version 2 names none
-            top, name = (mount / "memory", "memory.limit_in_bytes") if controllers else (mount, "memory.max")
-            parts = Path(path).parts[1:]
-            files += [top.joinpath(*parts[:depth], name) for depth in range(1, len(parts) + 1)]
-    return files
 
 
 def share_out(options: Options, model: str, limit: int) -> Options:
@@ -88,7 +47,7 @@ def share_out(options: Options, model: str, limit: int) -> Options:
 
     Args:
         model: its name, from its metadata.
-        limit: bytes that this process may use, from `memory_limit`.
+        limit: bytes that this process may use, from `inference.memory_limit`.
     """
     cost, usable = COSTS.get(model, LITEMEDSAM), int(limit * USABLE)
     lanes = options.lanes if limit >= LIMIT_FOR_LANES else 1
@@ -117,29 +76,3 @@ def fit(options: Options, case: "Case", kept_slices: int) -> Options:
     if needed > options.case_bytes:
         raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, options.case_bytes)
     return replace(options, kept_bytes=options.case_bytes - needed)
-
-
-def case_budget() -> int:
-    """Bytes that arrays may take beside the largest model, which does one image and one box at a time."""
-    return max(0, int(memory_limit() * USABLE) - LITEMEDSAM.runtime)
-
-
-def max_picture_pixels() -> int:
-    """Size of the largest picture file that fits in memory."""
-    return max(1, case_budget() // PICTURE_BYTES)
-
-
-def reset_peak() -> None:
-    """Start a new measurement of the peak, where the system lets a process do that."""
-    try:
-        Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
-    except OSError:
-        return
-
-
-def peak() -> int:
-    """Most bytes of memory held since the last `reset_peak`, or since the start."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0

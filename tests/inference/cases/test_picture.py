@@ -18,13 +18,14 @@ def whole_image(case):
     return make_plan(case.boxes, *case.shape[1:], METADATA, zoom=False)
 
 
+BUDGET = 2**30
 BOX = [2.0, 2.0, 20.0, 20.0]
 RAMP = np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
 
 
 def test_gray_8_bit(tmp_path):
     cv2.imwrite(str(tmp_path / "scan.png"), RAMP)
-    case = read_picture(tmp_path / "scan.png", [BOX])
+    case = read_picture(tmp_path / "scan.png", [BOX], BUDGET)
     np.testing.assert_array_equal(case.volume[0], RAMP)
     assert not case.is_volume
 
@@ -33,7 +34,7 @@ def test_gray_8_bit(tmp_path):
 def test_colour_is_red_first_and_alpha_is_dropped(tmp_path, alpha):
     blue_green_red = np.stack([RAMP, RAMP // 2, RAMP // 4] + [np.full_like(RAMP, 9)] * alpha, axis=-1)
     cv2.imwrite(str(tmp_path / "scan.png"), blue_green_red)
-    volume = read_picture(tmp_path / "scan.png", [BOX]).volume
+    volume = read_picture(tmp_path / "scan.png", [BOX], BUDGET).volume
     np.testing.assert_array_equal(volume[0], np.stack([RAMP // 4, RAMP // 2, RAMP], axis=-1))
 
 
@@ -41,7 +42,7 @@ def test_16_bit_is_scaled_by_its_content(tmp_path):
     deep = np.zeros((100, 100), np.uint16)
     deep[10:] = np.linspace(1000, 3000, 9000).reshape(90, 100).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "scan.tif"), deep)
-    image = read_picture(tmp_path / "scan.tif", [BOX]).volume[0]
+    image = read_picture(tmp_path / "scan.tif", [BOX], BUDGET).volume[0]
     assert image.dtype == np.uint8
     assert (image.min(), image.max()) == (0, 255)
     assert abs(int(image[54, 50]) - 127) <= 3
@@ -51,12 +52,12 @@ def test_16_bit_is_scaled_by_its_content(tmp_path):
 def test_no_picture(tmp_path, content):
     (tmp_path / "scan.png").write_bytes(content)
     with pytest.raises(CaseError, match="not a picture"):
-        read_picture(tmp_path / "scan.png", [BOX])
+        read_picture(tmp_path / "scan.png", [BOX], BUDGET)
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(CaseError, match="No such file"):
-        read_picture(tmp_path / "absent.png", [BOX])
+        read_picture(tmp_path / "absent.png", [BOX], BUDGET)
 
 
 def test_mask_is_lossless_or_refused(tmp_path):
