@@ -1,7 +1,7 @@
 """Work in steps on several threads side by side."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from types import TracebackType
 
@@ -33,7 +33,7 @@ class Lanes:
         self._stopped.set()  # after a fault, or a signal, the lanes end where they yield next
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, chains: Iterable[Iterator[bool]]) -> None:
+    def run(self, chains: Iterable[Generator[bool, None, None]]) -> None:
         """Walk along all chains to their ends; raises what a step raised, and then leaves the others where they are.
 
         Args:
@@ -43,9 +43,10 @@ class Lanes:
         for future in wait(futures, return_when=FIRST_EXCEPTION).done:
             future.result()
 
-    def _walk(self, chain: Iterator[bool]) -> None:
+    def _walk(self, chain: Generator[bool, None, None]) -> None:
         for is_step in chain:
             if self._stopped.is_set():
+                chain.close()
                 return
             if is_step:
                 with self._lock:

@@ -15,7 +15,8 @@ log = logging.getLogger("qmedsam")
 MB = 2**20
 # Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
 USABLE = 0.95
-# Slices of a volume at once; more than one only where there is at least this much memory.
+# Slices of a volume at once; more than one only where there is at least this much memory, and the models take no more
+# than half of it.
 MOST_LANES = 2
 MEMORY_FOR_LANES = 4096 * MB
 # Of what the runtime leaves, the part that decoding several boxes at once may take.
@@ -110,7 +111,8 @@ def share_out(model: str, box_batch: int, memory: int, threads: int) -> Share:
         threads: of the CPU; each lane needs one.
     """
     cost, usable = COSTS.get(model, LARGEST), int(memory * USABLE)
-    lanes = min(MOST_LANES, threads) if memory >= MEMORY_FOR_LANES else 1
+    has_room = memory >= MEMORY_FOR_LANES and cost.runtime + cost.lanes <= usable / 2
+    lanes = min(MOST_LANES, threads) if has_room else 1
     fixed, blocks = (cost.runtime, 1) if lanes == 1 else (cost.runtime + cost.lanes, 1 + lanes)
     box_batch = max(1, min(box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
     return Share(lanes, box_batch, max(0, usable - fixed - box_batch * blocks * cost.box))

@@ -5,7 +5,7 @@ A window of a slice is encoded once, even where both sweeps, or a sweep and a mi
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class _Sweep:
         self.lock = threading.Lock()  # of all the above
         self.slice_locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
-    def walk(self, chain: Chain, prompts: Float64Array) -> Iterator[bool]:
+    def walk(self, chain: Chain, prompts: Float64Array) -> Generator[bool, None, None]:
         """Make the visits of a chain; yields after every block of boxes, True where that ends a visit.
 
         Args:
