@@ -23,3 +23,5 @@ Words that mean one thing here:
     lane     a thread that walks along chains, side by side with others
     block    the boxes that are decoded at once
 """
+
+__version__ = "0.1.0"
