@@ -18,10 +18,11 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.atomic import write_atomically
+from inference.cases.intensity import rescale_percentiles
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError
 from training.data import statistics
 from training.data.case import Case, as_label_map, case_files, read_case, write_case
-from training.data.intensity import rescale_percentiles, window
+from training.data.intensity import window_level
 from training.data.sources import (
     on_one_grid,
     read_dicom_series,
@@ -80,7 +81,7 @@ def make_image_case(image: Path, label: Path, longest_side: int | None, binary_t
 def make_volume_case(image: Path, label: Path, ct_window: tuple[float, float] | None) -> Case:
     volume = read_dicom_series(image) if image.is_dir() else read_nifti(image)
     values, labels, spacing = on_one_grid(volume, _label(read_label_volume, label, volume))
-    grey = window(values, *ct_window) if ct_window else rescale_percentiles(values)
+    grey = window_level(values, *ct_window) if ct_window else rescale_percentiles(values)
     return Case(grey, as_label_map(labels), spacing)
 
 

@@ -10,10 +10,11 @@ import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from inference.cases.intensity import rescale_percentiles
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
 from training.data.case import Case, as_label_map, read_case, write_case
-from training.data.intensity import rescale_percentiles, window
+from training.data.intensity import window_level
 from training.prepare import main
 
 
@@ -37,7 +38,7 @@ def write_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -
 
 def test_window_maps_its_ends_to_0_and_255() -> None:
     values = np.array([-1000, -160, 40, 239.99, 240, 3000])
-    assert window(values, level=40, width=400).tolist() == [0, 0, 127, 254, 255, 255]
+    assert window_level(values, level=40, width=400).tolist() == [0, 0, 127, 254, 255, 255]
 
 
 def test_percentiles_are_of_the_non_zero_voxels() -> None:
@@ -182,7 +183,7 @@ def test_nifti_is_windowed_and_laid_out_as_a_display_shows_it(tmp_path: Path) ->
     assert case.imgs.shape == (4, 3, 2)
     np.testing.assert_allclose(case.spacing, [2, 0.75, 0.5])
     # Columns run to the patient's left and rows to the back, against the stored directions.
-    expected = window(SCAN, -60, 200)[::-1, ::-1].transpose(2, 1, 0)
+    expected = window_level(SCAN, -60, 200)[::-1, ::-1].transpose(2, 1, 0)
     np.testing.assert_array_equal(case.imgs, expected)
     np.testing.assert_array_equal(case.gts, LABELS[::-1, ::-1].transpose(2, 1, 0))
 
@@ -207,7 +208,7 @@ def test_slices_stay_in_the_plane_they_were_acquired_in(tmp_path: Path) -> None:
     case = read_case(tmp_path / "out/CT/scans/p1.npz")
     np.testing.assert_allclose(case.spacing, [4, 1, 1])
     # Rows are turned to run to the head and slices to the left; columns run to the back already.
-    np.testing.assert_array_equal(case.imgs, window(SCAN, -60, 200)[:, ::-1, ::-1].transpose(2, 1, 0))
+    np.testing.assert_array_equal(case.imgs, window_level(SCAN, -60, 200)[:, ::-1, ::-1].transpose(2, 1, 0))
 
 
 def test_other_modalities_are_rescaled_by_percentiles(tmp_path: Path) -> None:
@@ -281,7 +282,7 @@ def test_dicom_slices_are_sorted_by_position_and_rescaled(tmp_path: Path) -> Non
     np.save(tmp_path / "labels.npy", LABELS.T)
     assert prepare_dicom(tmp_path, tmp_path / "labels.npy") == 0
     case = read_case(tmp_path / "out/CT/scans/p1.npz")
-    np.testing.assert_array_equal(case.imgs, window(SCAN, -60, 200).T)
+    np.testing.assert_array_equal(case.imgs, window_level(SCAN, -60, 200).T)
     np.testing.assert_array_equal(case.gts, LABELS.T)
     np.testing.assert_allclose(case.spacing, [2, 0.75, 0.5])
 
