@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.case import Case, write_case
-from training.phantoms import phantom_case_2d, phantom_volume
+from training.data.phantoms import phantom_case_2d, phantom_volume
 
 
 def write_phantom_root(root: Path) -> Path:

@@ -10,7 +10,7 @@ from tests.support.engines import run_openvino
 from tests.support.parity import relative_error
 from tests.support.small_sam import SIZE, small_sam
 from tests.training.quantization.test_qcdq import executed_layers
-from training import phantoms
+from training.data import phantoms
 from training.data.augmentation import AugmentationConfig
 from training.data.config import DataConfig
 from training.export.form import for_export

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.small_sam import small_sam
-from training import phantoms
+from training.data import phantoms
 from training.model import build_model
 from training.model.checkpoint import load_model, save_checkpoint
 from training.model.untrained import fill_randomly

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING, INDICES, PIXEL_EDGES
 from inference.segment.preprocess import Geometry, encoder_input
-from training.data import augmentation, gallery
+from training import gallery
+from training.data import augmentation
 from training.data.augmentation import AugmentationConfig, Range, change_intensities, draw_geometry, draw_intensities
 from training.data.batch import Batch, cut_planes, draw_batch, normalise, render
 from training.data.boxes import BoxConfig, draw_box_errors, tight_boxes, with_errors
 from training.data.config import DataConfig, from_mapping
+from training.data.phantoms import phantom_case_2d
 from training.data.slices import Slice
 from training.data.targets import TargetConfig, find_targets
 from training.data.views import View, draw_view, keep_in_view, view_matrix
-from training.phantoms import phantom_case_2d
 
 NONE = AugmentationConfig().only()
 EXACT_BOXES = BoxConfig(convention=PIXEL_EDGES, pixel_share=0, relative_high=0)
