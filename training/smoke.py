@@ -13,7 +13,7 @@ import torch
 
 from inference.errors import CaseError
 from training import ptq
-from training.data.case import Case, case_files, read_case, write_case
+from training.data.labelled_case import LabelledCase, case_files, read_labelled_case, write_labelled_case
 from training.data.targets import TargetConfig, find_targets
 from training.evaluate import MEAN, evaluate_folder, summarise
 from training.export.pair import export_pair
@@ -41,7 +41,7 @@ EXPORTED = "smoke_stage3 as an int8 pair"
 STAGES = ("smoke_stage0", "smoke_stage1", "smoke_stage2", "smoke_stage3")
 
 
-def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
+def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, LabelledCase]]:
     """(`Modality/Dataset`, case) of `count` images, by turns from all modalities; only their large, solid objects are
     kept.
 
@@ -51,7 +51,7 @@ def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
     queues: dict[str, list[Path]] = {}
     for path in case_files(root):
         queues.setdefault(path.relative_to(root).parts[0], []).append(path)
-    chosen: list[tuple[str, Case]] = []
+    chosen: list[tuple[str, LabelledCase]] = []
     while len(chosen) < count and any(queues.values()):
         for queue in queues.values():
             found = next_case(root, queue)
@@ -62,33 +62,33 @@ def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
     return chosen
 
 
-def next_case(root: Path, queue: list[Path]) -> tuple[str, Case] | None:
+def next_case(root: Path, queue: list[Path]) -> tuple[str, LabelledCase] | None:
     """Take files off the queue up to the first image with a large, solid object."""
     while queue:
         path = queue.pop(0)
         dataset = path.parent.relative_to(root).as_posix()
-        case = read_case(path)
+        case = read_labelled_case(path)
         if not case.is_volume and (kept := with_solid_objects(case, dataset)).gts.any():
             return dataset, kept
     return None
 
 
-def with_solid_objects(case: Case, dataset: str) -> Case:
+def with_solid_objects(case: LabelledCase, dataset: str) -> LabelledCase:
     targets = find_targets(case.gts, dataset, TargetConfig(unions={}))
     box_areas = np.prod(targets.boxes[:, 2:] - targets.boxes[:, :2], axis=1)
     solid = (targets.areas >= LEAST_SHARE * case.gts.size) & (targets.areas >= LEAST_FILL * box_areas)
     gts = np.zeros_like(case.gts)
     for label, target in enumerate(np.flatnonzero(solid), start=1):
         gts[targets.objects == targets.members[target][0]] = label
-    return Case(case.imgs, gts)
+    return LabelledCase(case.imgs, gts)
 
 
-def write_roots(cases: list[tuple[str, Case]], out: Path) -> None:
+def write_roots(cases: list[tuple[str, LabelledCase]], out: Path) -> None:
     """Write the cases twice: `out/data`, a training tree, and `out/val`, validation cases with their tight boxes."""
     for part in ("imgs", "gts"):
         (out / "val" / part).mkdir(parents=True, exist_ok=True)
     for number, (dataset, case) in enumerate(cases):
-        write_case(out / "data" / dataset / f"{number}.npz", case)
+        write_labelled_case(out / "data" / dataset / f"{number}.npz", case)
         name = f"2DBox_{dataset.split('/')[0]}_{number:04d}.npz"
         edges = find_targets(case.gts, dataset, TargetConfig(unions={}, dominance=0)).boxes
         np.savez_compressed(out / "val/imgs" / name, imgs=case.imgs, boxes=edges - [0, 0, 1, 1])

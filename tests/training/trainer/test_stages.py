@@ -9,8 +9,8 @@ import torch
 
 from tests.support.data_root import write_phantom_root
 from training import qat
-from training.data.case import case_files, read_case
 from training.data.config import DataConfig, from_mapping
+from training.data.labelled_case import case_files, read_labelled_case
 from training.data.loader import Loader
 from training.model import build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
@@ -169,7 +169,7 @@ def test_smoke_takes_images_by_turns_from_the_modalities(root, tmp_path):
     written = list(case_files(tmp_path / "data"))
     assert len(written) == 6
     for path in written:
-        gts = read_case(path).gts
+        gts = read_labelled_case(path).gts
         name = f"2DBox_{path.parent.parent.name}_{int(path.stem):04d}.npz"
         boxes = np.load(tmp_path / "val/imgs" / name)["boxes"]
         rows, columns = np.nonzero(gts == 1)
