@@ -16,9 +16,9 @@ from training.data.augmentation import (
 )
 from training.data.boxes import BoxConfig, BoxErrors, draw_box_errors, tight_boxes, with_errors
 from training.data.config import DataConfig
+from training.data.crops import crop_matrix, draw_crop, keep_in_input
 from training.data.slices import Slice
 from training.data.targets import Targets
-from training.data.views import draw_view, keep_in_view, view_matrix
 from training.data.warp import Canvas, cut_canvas, inside_image, sampling_grid, stack, warp, whole_canvas
 
 
@@ -50,7 +50,7 @@ class Sample:
 
     canvas: Canvas
     members: list[tuple[int, ...]]  # object numbers of each of the K masks
-    areas: np.ndarray  # (K,) px that each mask should have in the input, were it wholly in view
+    areas: np.ndarray  # (K,) px that each mask should have in the input, were it wholly in it
     pixel_size: float  # of an image pixel, in input px
     limits: np.ndarray  # (4,) xyxy of the image in the input
     is_colour: bool
@@ -68,7 +68,7 @@ class Draft:
 
 
 def draw_batch(rng: np.random.Generator, slices: list[Slice], config: DataConfig) -> Draft:
-    """Decide on views, augmentations, targets and box errors; runs on the host, as does cutting the canvases unless
+    """Decide on crops, augmentations, targets and box errors; runs on the host, as does cutting the canvases unless
     `config.on_device`."""
     samples = [_draw_sample(rng, item, config) for item in slices]
     return Draft(
@@ -83,10 +83,10 @@ def _draw_sample(rng: np.random.Generator, item: Slice, config: DataConfig) -> S
     augmentation, input_size = config.augmentation, config.input_size
     height, width = item.targets.objects.shape
     anchor = int(rng.integers(len(item.targets)))
-    view = draw_view(rng, height, width, item.targets.boxes[anchor], augmentation)
-    matrix, content_width, content_height = view_matrix(view, input_size)
+    crop = draw_crop(rng, height, width, item.targets.boxes[anchor], augmentation)
+    matrix, content_width, content_height = crop_matrix(crop, input_size)
     matrix = draw_geometry(rng, augmentation, content_width, content_height, input_size) @ matrix
-    matrix = keep_in_view(matrix, item.targets.boxes[anchor], input_size)
+    matrix = keep_in_input(matrix, item.targets.boxes[anchor], input_size)
     pixel_area = abs(np.linalg.det(matrix[:2, :2]))
 
     chosen = _draw_targets(rng, item.targets, anchor, matrix, pixel_area, config.boxes, input_size)
@@ -117,11 +117,11 @@ def _draw_targets(
     config: BoxConfig,
     input_size: int,
 ) -> np.ndarray:
-    """The anchor and random others of those whose centre is in view and which are large enough there."""
+    """The anchor and random others of those whose centre is in the input and which are large enough there."""
     centres = (targets.boxes[:, :2] + targets.boxes[:, 2:]) / 2
     x, y = matrix[:2, :2] @ centres.T + matrix[:2, 2:]
-    in_view = (x > 0) & (x < input_size) & (y > 0) & (y < input_size)
-    candidates = in_view & (targets.areas * pixel_area >= config.min_pixels)
+    in_input = (x > 0) & (x < input_size) & (y > 0) & (y < input_size)
+    candidates = in_input & (targets.areas * pixel_area >= config.min_pixels)
     candidates[anchor] = False
     others = rng.permutation(np.flatnonzero(candidates))[: config.per_image - 1]
     return np.append(anchor, others)
