@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from inference.atomic import write_atomically
 from inference.cases.npz import read_arrays
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
 from inference.segment.memory import case_budget
+from training.scoring.csv_table import write_csv
 from training.scoring.metrics import case_scores
 
 MEAN = "mean over modalities"
@@ -139,12 +139,6 @@ def report(scores: pd.DataFrame) -> str:
     return "\n\n".join(tables)
 
 
-def write_csv(scores: pd.DataFrame, path: Path) -> None:
-    """Write the rows of `evaluate_folder`, whole or not at all."""
-    text = scores.to_csv(index=False, float_format="%.6f")
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
@@ -170,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report(scores))
     try:
         if options.csv:
-            write_csv(scores, options.csv)
+            write_csv(options.csv, scores.to_dict("records"), floats=".6f")
     except OSError as error:
         print(f"{options.csv}: cannot be written ({error.strerror})", file=sys.stderr)
         return EXIT_SETUP

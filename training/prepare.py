@@ -30,6 +30,7 @@ from training.data.sources import (
     read_label_volume,
     read_nifti,
 )
+from training.scoring.csv_table import write_csv
 
 DESCRIPTION = """\
 Make the training tree from what people have:
@@ -236,7 +237,7 @@ def stats(args: argparse.Namespace) -> int:
         table = statistics.table_by_modality(cases)
         print(table.to_string(index=False))
         if args.csv:
-            write_atomically(args.csv, lambda file: table.to_csv(file, index=False))
+            write_csv(args.csv, table.to_dict("records"))
         if args.plot:
             picture_format = args.plot.suffix.lstrip(".") or "png"
             write_atomically(args.plot, lambda file: statistics.draw(cases, file, picture_format))

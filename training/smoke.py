@@ -18,6 +18,7 @@ from training.data.targets import TargetConfig, find_targets
 from training.evaluate import MEAN, evaluate_folder, summarise
 from training.export.pair import export_pair
 from training.model.checkpoint import CheckpointError, load_model
+from training.scoring.csv_table import write_csv
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST
@@ -168,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (CaseError, CheckpointError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    table.to_csv(args.out / "table.csv", index=False)
+    write_csv(args.out / "table.csv", table.to_dict("records"))
     print(table.to_string(index=False, float_format="{:.3f}".format))
     complaints = missed(table)
     for complaint in complaints:
