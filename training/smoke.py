@@ -15,10 +15,11 @@ from inference.errors import CaseError
 from training import ptq
 from training.data.labelled_case import LabelledCase, case_files, read_labelled_case, write_labelled_case
 from training.data.targets import TargetConfig, find_targets
-from training.evaluate import MEAN, evaluate_folder, summarise
 from training.export.pair import export_pair
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.csv_table import write_csv
+from training.scoring.folder import evaluate_folder, summarise
+from training.scoring.means import MEAN
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST

@@ -9,7 +9,7 @@ from inference.cases.case import make_case
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP
 from training.baselines import METHODS, filled_box, grabcut, main, otsu, segment
 from training.data.phantoms import phantom_case_2d, phantom_volume
-from training.evaluate import evaluate_folder
+from training.scoring.folder import evaluate_folder
 from training.scoring.metrics import dice
 
 
