@@ -13,10 +13,11 @@ from inference.errors import SetupError
 from training.data.config import from_mapping
 from training.model.checkpoint import CheckpointError
 from training.scoring.csv_table import write_csv
+from training.scoring.means import by_modality
+from training.scoring.validation import ValidationConfig, open_runner, score_cases
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST
-from training.validate import ValidationConfig, by_modality, open_runner, score_cases
 
 DESCRIPTION = """\
 Run a list of ablations and print one table of DSC and NSD per modality. The list is a YAML file:

@@ -19,11 +19,11 @@ from training.export.pair import export_pair
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.csv_table import write_csv
 from training.scoring.folder import evaluate_folder, summarise
-from training.scoring.means import MEAN
+from training.scoring.means import MEAN, by_modality
+from training.scoring.validation import ValidationConfig, open_runner, score_cases
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST
-from training.validate import ValidationConfig, by_modality, open_runner, score_cases
 
 DESCRIPTION = """\
 Proof at small scale: stage 0 overfits 16 real images (DSC above 0.9); stages 1 to 3 of quantization-aware training and
@@ -120,7 +120,7 @@ def run_all(out: Path) -> pd.DataFrame:
 
 def score(checkpoint: Path, out: Path) -> float:
     """DSC of a checkpoint in torch on the smoke run's images."""
-    return by_modality(score_cases(open_runner(checkpoint), ValidationConfig(root=str(out / "val"))))["mean"]
+    return by_modality(score_cases(open_runner(checkpoint), ValidationConfig(root=str(out / "val"))))[MEAN]
 
 
 def score_through_predict_sh(pair: Path, out: Path) -> float:

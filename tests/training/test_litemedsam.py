@@ -17,8 +17,8 @@ from training.litemedsam import EXPORTED, SHIPPED, reason_to_keep
 from training.model import MODELS, build_model
 from training.model.checkpoint import load_model
 from training.quantization import Recipe, quantize
+from training.scoring.validation import ValidationConfig
 from training.trainer.config import read_config
-from training.validate import ValidationConfig
 
 CONFIGS = Path(__file__).parents[2] / "training/configs"
 ENTRIES = ["float", "stage 1", "stage 2", "stage 3", EXPORTED, "PTQ"]
