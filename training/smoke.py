@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 
 from inference.errors import CaseError
-from training import ptq
 from training.data.labelled_case import LabelledCase, case_files, read_labelled_case, write_labelled_case
 from training.data.targets import TargetConfig, find_targets
 from training.export.pair import export_pair
+from training.export.post_training import export_calibrated
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.csv_table import write_csv
 from training.scoring.folder import evaluate_folder, summarise
@@ -111,9 +111,7 @@ def run_all(out: Path) -> pd.DataFrame:
 
     export_pair(load_model(init), out / "int8")
     rows.append({"run": EXPORTED, "DSC": score_through_predict_sh(out / "int8", out)})
-    ptq_arguments = ["--checkpoint", out / STAGES[0] / BEST, "--root", out / "data", "--out", out / "ptq"]
-    if ptq.main([*map(str, ptq_arguments), "--images", str(IMAGES)]) != 0:
-        raise ValueError("post-training quantization failed")
+    export_calibrated(load_model(out / STAGES[0] / BEST), out / "data", out / "ptq", IMAGES)
     rows.append({"run": "post-training quantization", "DSC": score_through_predict_sh(out / "ptq", out)})
     return pd.DataFrame(rows)
 

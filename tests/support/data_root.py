@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.labelled_case import LabelledCase, write_labelled_case
-from training.data.phantoms import phantom_case_2d, phantom_volume
+from training.data.phantoms import ct_slice, phantom_case_2d, phantom_volume, ultrasound
 
 
 def write_phantom_root(root: Path) -> Path:
@@ -20,6 +20,16 @@ def write_phantom_root(root: Path) -> Path:
     write_labelled_case(
         root / "CT" / "volumes" / "a.npz", LabelledCase(phantom.imgs, phantom.gts, np.float32([2, 1, 1]))
     )
+    return root
+
+
+def write_ct_and_ultrasound(root: Path) -> Path:
+    """Two modalities, two of the demonstration's images each."""
+    for modality, draw in (("CT", ct_slice), ("US", ultrasound)):
+        for number in range(2):
+            phantom = draw(np.random.default_rng(number))
+            path = root / modality / "phantoms" / f"{number}.npz"
+            write_labelled_case(path, LabelledCase(phantom.imgs, phantom.gts))
     return root
 
 
