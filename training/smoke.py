@@ -24,6 +24,7 @@ from training.scoring.validation import ValidationConfig, open_runner, score_cas
 from training.train import train
 from training.trainer.config import read_config
 from training.trainer.run import BEST
+from training.trainer.stage_runs import CONFIGS
 
 DESCRIPTION = """\
 Proof at small scale: stage 0 overfits 16 real images (DSC above 0.9); stages 1 to 3 of quantization-aware training and
@@ -38,7 +39,6 @@ LEAST_FLOAT_DSC = 0.9
 LARGEST_LOSS = 0.02
 LARGEST_EXPORT_ERROR = 0.01
 PREDICT = Path(__file__).parents[1] / "predict.sh"
-CONFIGS = Path(__file__).parent / "configs"
 EXPORTED = "smoke_stage3 as an int8 pair"
 STAGES = ("smoke_stage0", "smoke_stage1", "smoke_stage2", "smoke_stage3")
 

@@ -22,9 +22,9 @@ from training.export.pair import export_pair
 from training.model import build_model
 from training.model.checkpoint import save_checkpoint
 from training.model.untrained import fill_randomly
-from training.qat import CONFIGS
 from training.quantization import calibrate, quantize
 from training.trainer.config import read_config
+from training.trainer.stage_runs import CONFIGS
 
 CHECKPOINT, FLOAT_PAIR, INT8_PAIR = "checkpoint.pt", "float32", "int8"
 MODELS = ("litemedsam", "medsam_vit_b")
