@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from inference.errors import CaseError
-from training.arguments import add_normalise
 from training.export.post_training import IMAGES, export_calibrated
 from training.model import MODELS
+from training.model.arguments import add_normalise
 from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from training.arguments import add_normalise
 from training.export.pair import export_pair
+from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError, load_model
 from training.trainer.stage_runs import train_stages
 

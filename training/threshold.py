@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import nn
 
-from training.arguments import add_normalise
+from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError, load_model, save_checkpoint
 from training.scoring.means import MEAN, by_modality
 from training.scoring.validation import ValidationConfig, validate

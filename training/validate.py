@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from inference.errors import SetupError
-from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING
+from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError
 from training.scoring.means import by_modality
 from training.scoring.validation import ValidationConfig, open_runner, score_cases
@@ -29,7 +29,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="a checkpoint, or a folder with encoder.onnx and decoder.onnx")
     parser.add_argument("--model", default=None, help="model name, where the checkpoint does not say")
     parser.add_argument("--root", default="../shared/data/val", help="folder with imgs and gts")
-    parser.add_argument("--normalise", default=AFTER_PADDING, choices=(AFTER_PADDING, BEFORE_PADDING))
+    add_normalise(parser)
     parser.add_argument("--volumes", action="store_true", help="score 3D cases too")
     parser.add_argument("--zoom", action="store_true", help="the runtime's zoom windows for small objects")
     parser.add_argument("--nsd", action="store_true", help="NSD beside DSC")
