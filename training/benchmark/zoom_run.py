@@ -24,9 +24,9 @@ from inference.model.pair import ModelPair
 from inference.options import Options
 from inference.run import segment_within_memory
 from inference.segment.plan import Plan
+from training.benchmark.names import PLAIN, WAYS, ZOOMED
 
-PLAIN, ZOOMED = "plain", "zoomed"
-WAYS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
+OPTIONS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
 
 
 def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -> dict[str, float | int]:
@@ -35,12 +35,12 @@ def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -
     segs: by way, the file for the masks.
     """
     plans: dict[str, Plan] = {}
-    for way, options in WAYS.items():
+    for way, options in OPTIONS.items():
         masks, plans[way] = segment_within_memory(case, model, options)
         write_segs(segs[way], masks)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(repeats):
-        for way, options in WAYS.items():
+        for way, options in OPTIONS.items():
             start = time.perf_counter()
             segment_within_memory(case, model, options)
             times[way].append(1000 * (time.perf_counter() - start))
