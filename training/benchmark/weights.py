@@ -23,6 +23,7 @@ from training.model import build_model
 from training.model.checkpoint import save_checkpoint
 from training.model.untrained import fill_randomly
 from training.quantization import calibrate, quantize
+from training.scoring.means import modality_of
 from training.trainer.config import read_config
 from training.trainer.stage_runs import CONFIGS
 
@@ -61,7 +62,7 @@ def calibration_batches(paths: Sequence[Path], input_size: int) -> list[Batch]:
                 masks=torch.empty(len(boxes), 0, 0),
                 boxes=torch.from_numpy(geometry.boxes_to_input(boxes)),
                 image_index=torch.zeros(len(boxes), dtype=torch.int64),
-                modalities=[path.name.split("_")[1]],
+                modalities=[modality_of(path.name)],
             )
         )
     return batches
