@@ -10,14 +10,14 @@ from inference.atomic import write_atomically
 from inference.errors import CaseError, SetupError
 from inference.model.metadata import AFTER_PADDING
 from training import ptq
-from training.compare import Comparison, as_text, compare
 from training.export.pair import export_pair
 from training.model.checkpoint import CheckpointError, load_model
-from training.qat import train_stages
+from training.scoring.validation import ValidationConfig
 from training.train import train
+from training.trainer.comparison import Comparison, as_text, compare
 from training.trainer.config import read_config
 from training.trainer.run import BEST, BEST_HALF
-from training.validate import ValidationConfig
+from training.trainer.stage_runs import train_stages
 
 DESCRIPTION = """\
 Train LiteMedSAM on one GPU: stage 0 in floating point, stages 1 to 3 of quantization-aware training distilled from it

@@ -20,13 +20,14 @@ from tqdm import tqdm
 from training.data.loader import Loader
 from training.model.checkpoint import CheckpointError, read_checkpoint
 from training.quantization import Recipe, calibrate, expect_scales, with_unsigned
+from training.scoring.means import by_modality
+from training.scoring.validation import validate
 from training.trainer import schedule
 from training.trainer.config import OptimizerConfig, TrainConfig, read_config
 from training.trainer.ema import update_ema
 from training.trainer.run import BEFORE_COOLDOWN, LAST, Run
 from training.trainer.stages import CALIBRATION_BATCHES, make_model, make_teacher, set_training
 from training.trainer.step import TrainStep
-from training.validate import by_modality, validate
 
 DESCRIPTION = """\
 Train a model. A run lives in the folder `output` of its configuration and goes on from its last checkpoint, exactly,

@@ -1,4 +1,4 @@
-"""All images of a data set in the memory of the device that trains: no canvas is cut on the host, none is sent."""
+"""All images of a data set in the memory of the device that trains: nothing is cut on the host, nothing is sent."""
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class DeviceImages:
             self.objects[start : start + area] = torch.from_numpy(objects).to(device)
 
     def planes(self, samples: np.ndarray, members: list[list[tuple[int, ...]]]) -> Tensor:
-        """The planes of a batch, as `cut_canvas` makes them of a view that shows a whole image at its own size.
+        """The planes of a batch, as `cut_source` makes them where the input shows a whole image at its own size.
 
         Args:
             samples: (B,) numbers of the slices.

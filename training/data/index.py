@@ -19,7 +19,7 @@ from tqdm import tqdm
 from inference.atomic import write_atomically
 from inference.cases.npz import read_arrays
 from inference.errors import CaseError
-from training.data.case import LARGEST_CASE_BYTES, case_files
+from training.data.labelled_case import LARGEST_CASE_BYTES, case_files
 from training.data.targets import TargetConfig, find_targets
 
 CACHE_NAME = ".index.npz"

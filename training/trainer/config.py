@@ -8,7 +8,7 @@ import yaml
 
 from training.data.config import DataConfig, from_mapping
 from training.quantization import Recipe
-from training.validate import ValidationConfig
+from training.scoring.validation import ValidationConfig
 
 STAGES = (0, 1, 2, 3)
 

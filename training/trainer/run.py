@@ -8,7 +8,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from training.model.checkpoint import CheckpointError, load_state, read_checkpoint, save_checkpoint
-from training.trainer.log import Rows, plot, write_csv
+from training.scoring.csv_table import write_csv
+from training.trainer.log import Rows, plot
 
 LAST, BEST, BEST_HALF, BEFORE_COOLDOWN = "last.pt", "best.pt", "best_half.pt", "before_cooldown.pt"
 
