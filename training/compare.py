@@ -12,9 +12,9 @@ import yaml
 from inference.errors import SetupError
 from training.data.config import from_mapping
 from training.model.checkpoint import CheckpointError
-from training.train import train
 from training.trainer.config import read_config
 from training.trainer.log import write_csv
+from training.trainer.loop import train
 from training.trainer.run import BEST
 from training.validate import ValidationConfig, by_modality, open_runner, score_cases
 

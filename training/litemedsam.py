@@ -14,8 +14,8 @@ from training.compare import Comparison, as_text, compare
 from training.export.pair import export_pair
 from training.model.checkpoint import CheckpointError, load_model
 from training.qat import train_stages
-from training.train import train
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST, BEST_HALF
 from training.validate import ValidationConfig
 

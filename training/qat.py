@@ -10,8 +10,8 @@ import torch.distributed as dist
 from training.arguments import add_normalise
 from training.export.pair import export_pair
 from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model, read_checkpoint
-from training.train import train
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST, LAST
 
 DESCRIPTION = """\

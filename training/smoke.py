@@ -18,8 +18,8 @@ from training.data.targets import TargetConfig, find_targets
 from training.evaluate import MEAN, evaluate_folder, summarise
 from training.export.pair import export_pair
 from training.model.checkpoint import CheckpointError, load_model
-from training.train import train
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST
 from training.validate import ValidationConfig, by_modality, open_runner, score_cases
 

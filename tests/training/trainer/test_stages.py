@@ -16,8 +16,8 @@ from training.model import build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.quantization import calibrate
 from training.smoke import EXPORTED, choose_cases, missed, score, score_through_predict_sh, write_roots
-from training.train import train
 from training.trainer.config import TrainConfig, apply_override
+from training.trainer.loop import train
 from training.trainer.stages import make_model, set_training
 from training.trainer.step import TrainStep
 
