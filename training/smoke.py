@@ -21,8 +21,8 @@ from training.scoring.csv_table import write_csv
 from training.scoring.folder import evaluate_folder, summarise
 from training.scoring.means import MEAN, by_modality
 from training.scoring.validation import ValidationConfig, open_runner, score_cases
-from training.train import train
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST
 from training.trainer.stage_runs import CONFIGS
 

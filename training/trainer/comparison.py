@@ -11,8 +11,8 @@ from training.data.config import from_mapping
 from training.scoring.csv_table import write_csv
 from training.scoring.means import by_modality
 from training.scoring.validation import ValidationConfig, open_runner, score_cases
-from training.train import train
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from training.model.checkpoint import DEFAULT_MODEL, read_checkpoint
-from training.train import train
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST, LAST
 
 CONFIGS = Path(__file__).parents[1] / "configs"

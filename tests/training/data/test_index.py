@@ -119,6 +119,23 @@ def test_other_targets_make_another_index(root: Path) -> None:
     assert len(build_index(root, TargetConfig(min_pixels=30_000))) == 1
 
 
+def test_other_rules_make_another_index(root: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    build_index(root, CONFIG)
+    scanned.clear()
+    monkeypatch.setattr(index_module, "RULES_VERSION", index_module.RULES_VERSION + 1)
+    build_index(root, CONFIG)
+    assert len(scanned) == 4
+
+
+def test_rules_do_not_change_without_a_new_version() -> None:
+    """Where this fails because targets are found in another way: raise RULES_VERSION and note the new counts."""
+    rng = np.random.default_rng(0)
+    maps = [np.kron(rng.integers(0, 4, (16, 16)), np.ones((n, n))).astype(np.uint8) for n in (2, 4, 8)]
+    maps += [np.where(rng.random((64, 64)) < 0.02, 2, label) for label in (0, 1)]
+    counts = [len(find_targets(labels.astype(np.uint8), "Microscopy/wbc_a", CONFIG)) for labels in maps]
+    assert (index_module.RULES_VERSION, counts) == (1, [53, 45, 56, 85, 64])
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])
 def test_a_damaged_cache_is_made_again(root: Path, damage: bytes | None) -> None:
     build_index(root, CONFIG)

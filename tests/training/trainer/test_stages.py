@@ -11,8 +11,8 @@ from training.data.loader import Loader
 from training.model import build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.quantization import calibrate
-from training.train import train
 from training.trainer.config import TrainConfig, apply_override
+from training.trainer.loop import train
 from training.trainer.stages import make_model, set_training
 from training.trainer.step import TrainStep
 
