@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .arguments import parse
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
-from .memory_limit import max_picture_pixels, memory_limit
+from .memory_limit import MB, max_picture_pixels, memory_limit
 from .options import Options
 from .segment.memory import share_out
 from .stopping import stop_on_signals
@@ -70,13 +70,15 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
     with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
         keep(model)
         log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
-        options = share_out(options, model.metadata.model, memory)
+        share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
+        shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
+        log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read. That it is a
         # volume its name says, which is only a hint.
-        model.prepare(options.lanes if jobs[0].name.startswith("3DBox_") else 1)
+        model.prepare(share.lanes if jobs[0].name.startswith("3DBox_") else 1)
         from .run import run_jobs
 
-        return run_jobs(jobs, model, options)
+        return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 
 def _jobs(parsed: argparse.Namespace) -> list["Job"]:

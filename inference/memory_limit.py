@@ -6,8 +6,8 @@ from pathlib import Path
 MB = 2**20
 # Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
 USABLE = 0.95
-# Interpreter, libraries and the largest model, which does one image and one box at a time.
-LARGEST_RUNTIME = 500 * MB
+# What reading a file leaves for the rest of the process before it is known which model that holds.
+RESERVED = 500 * MB
 # Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
 PICTURE_BYTES = 64
 
@@ -56,8 +56,8 @@ def _limit_files(root: Path) -> list[Path]:
 
 
 def case_budget(memory: int) -> int:
-    """Of `memory` bytes, what arrays may take beside the largest model."""
-    return max(0, int(memory * USABLE) - LARGEST_RUNTIME)
+    """Of `memory` bytes, what arrays may take beside the rest of the process."""
+    return max(0, int(memory * USABLE) - RESERVED)
 
 
 def max_picture_pixels(memory: int) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .arrays import Array
@@ -14,18 +14,22 @@ from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, only_case_errors
 from .jobs import Job
 from .memory_limit import MB, peak, reset_peak
 from .model.pair import ModelPair
-from .options import LATER, PROPAGATE, Options
+from .options import Options
 from .progress import Progress
-from .segment import memory
-from .segment.plan import Plan
-from .segment.propagate import slices_painted_twice
-from .segment.segment import plan_of, segment
+from .segment.memory import share_out
+from .segment.segment_case import segment_case
 
 log = logging.getLogger("qmedsam")
 
 
-def run_jobs(jobs: Sequence[Job], model: ModelPair, options: Options) -> int:
+def run_jobs(
+    jobs: Sequence[Job], model: ModelPair, options: Options, memory: int, overlay_windows: bool = False
+) -> int:
     """Segment cases, each into a file of its own.
+
+    Args:
+        memory: bytes that this process may use.
+        overlay_windows: whether overlays show the windows that magnify small objects.
 
     Returns:
         Exit status: `EXIT_OK`, or `EXIT_CASE_FAILED` if at least one case failed or has a box that cannot be used.
@@ -42,7 +46,7 @@ def run_jobs(jobs: Sequence[Job], model: ModelPair, options: Options) -> int:
             progress.start(job.name)
             reset_peak()
             try:
-                case, line = _run_job(job, model, options, progress)
+                case, line = _run_job(job, model, options, memory, overlay_windows, progress)
             except CaseError as error:
                 failed.append(job.name)
                 progress.clear()
@@ -68,7 +72,9 @@ def _summarise(what: str, names: Sequence[str], total: int) -> None:
         log.error("%d of %d cases %s: %s", len(names), total, what, ", ".join(names))
 
 
-def _run_job(job: Job, model: ModelPair, options: Options, progress: Progress) -> tuple[Case, str]:
+def _run_job(
+    job: Job, model: ModelPair, options: Options, memory: int, overlay_windows: bool, progress: Progress
+) -> tuple[Case, str]:
     """Read, segment and write one case; the case, and what the log says of it.
 
     Raises:
@@ -78,18 +84,19 @@ def _run_job(job: Job, model: ModelPair, options: Options, progress: Progress) -
     earlier = job.targets
     try:
         with only_case_errors():
-            case = _read(job, options.case_bytes)
+            share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
+            case = _read(job, share.case_bytes)
             if case.warnings or case.problems:
                 progress.clear()
             for warning in case.warnings:
                 log.warning("%s: %s", job.name, warning)
             for problem in case.problems:
                 log.error("%s: %s", job.name, problem)
-            segs, plan = segment_within_memory(case, model, options, progress.case_fraction)
+            segs, windows = segment_case(case, model, options, memory, progress.case_fraction)
             _write(job, segs)
             earlier.remove(job.result)
             if job.overlay:
-                write_overlay(job.overlay, case, segs, plan)
+                write_overlay(job.overlay, case, segs, windows if overlay_windows else ())
     except CaseError as error:
         raise CaseError(f"{error}{_remove(earlier)}") from error
     where = "" if job.boxes is None else f" -> {job.result}"
@@ -120,20 +127,6 @@ def _remove(earlier: Iterable[Path]) -> str:
             except OSError as error:
                 done += f"; {path}, which an earlier run made, cannot be removed ({error.strerror})"
     return done
-
-
-def segment_within_memory(
-    case: Case, model: ModelPair, options: Options, on_slice: Callable[[float], None] = lambda _: None
-) -> tuple[Array, Plan]:
-    """Plan and segment a case within the memory that this process may use; its label map and its plan.
-
-    Raises:
-        CaseError: it does not fit.
-    """
-    plan = plan_of(case, model, options)
-    twice = case.is_volume and options.strategy == PROPAGATE and options.overlap != LATER
-    options = memory.fit(options, case, slices_painted_twice(plan) if twice else 0)
-    return segment(case, plan, model, options, on_slice), plan
 
 
 def describe(case: Case) -> str:

@@ -33,17 +33,24 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path, run):
 
     result = run("-i", inputs, "-o", outputs)
     assert result.returncode == EXIT_CASE_FAILED
-    assert sorted(path.name for path in outputs.iterdir()) == ["2DBox_CT_1.npz", "2DBox_CT_6.npz", "3DBox_CT_5.npz"]
+    assert sorted(path.name for path in outputs.iterdir()) == [
+        "2DBox_CT_1.npz",
+        "2DBox_CT_2.npz",
+        "2DBox_CT_6.npz",
+        "3DBox_CT_5.npz",
+    ]
     problems = result.stderr.splitlines()
     assert problems[0].startswith("ERROR: 2DBox_CT_2.npz: box 1 holds NaN")
     assert problems[1].startswith("ERROR: 2DBox_CT_3.npz: not a whole npz file")
     assert problems[2].startswith("ERROR: 2DBox_CT_4.npz: cannot be read")
     assert problems[3] == "WARNING: 2DBox_CT_6.npz: box 1 swapped corners, reordered"
     assert problems[4] == "WARNING: 2DBox_CT_6.npz: box 1 stuck out of the image, clipped"
-    assert problems[5] == "ERROR: 3 of 6 cases failed: 2DBox_CT_2.npz, 2DBox_CT_3.npz, 2DBox_CT_4.npz"
-    assert len(problems) == 6
+    assert problems[5] == "ERROR: 2 of 6 cases failed: 2DBox_CT_3.npz, 2DBox_CT_4.npz"
+    assert problems[6] == "ERROR: 1 of 6 cases done without some of their boxes: 2DBox_CT_2.npz"
+    assert len(problems) == 7
     assert [line.split(",")[0] for line in result.stdout.splitlines()] == [
         "2DBox_CT_1.npz: 70x90",
+        "2DBox_CT_2.npz: 70x90",
         "2DBox_CT_6.npz: 70x90",
         "3DBox_CT_5.npz: 3x70x90",
     ]
@@ -117,10 +124,14 @@ def test_a_process_is_given_its_share_of_the_memory(tmp_path, run):
     assert "'a lot' is not an amount of memory such as 800M or 2G" in refused.stderr
 
 
-def test_overlay(tmp_path, run):
-    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
-    run("-i", tmp_path / "in", "-o", tmp_path / "out", "--overlay", tmp_path / "pictures")
-    assert cv2.imread(str(tmp_path / "pictures" / "2DBox_CT_1.png")) is not None
+@pytest.mark.parametrize("more", [(), ("--overlay-windows",)])
+def test_overlay_shows_the_windows_only_when_asked_to(tmp_path, run, more):
+    image, small = np.zeros((600, 600), np.uint8), np.array([[300, 300, 320, 320]])
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=image, boxes=small)
+    run("-i", tmp_path / "in", "-o", tmp_path / "out", "--overlay", tmp_path / "pictures", *more)
+    overlay = cv2.imread(str(tmp_path / "pictures" / "2DBox_CT_1.png"))
+    longest = np.count_nonzero((overlay > 200).all(axis=-1), axis=0).max()  # column of white pixels: a window's side
+    assert (longest > 40) == bool(more)
 
 
 def test_picture_equals_the_same_case(tmp_path, run):
@@ -201,16 +212,8 @@ def test_a_folder_without_cases_is_no_success(tmp_path, run, names, found):
 
 def test_an_environment_without_the_libraries_is_told_how_to_get_them(tmp_path):
     write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
-    command = [
-        sys.executable,
-        "-S",
-        "-m",
-        "inference",
-        "-i",
-        tmp_path / "in",
-        "-o",
-        tmp_path / "out",
-    ]  # -S: bare Python
+    bare_python = [sys.executable, "-S"]
+    command = [*bare_python, "-m", "inference", "-i", tmp_path / "in", "-o", tmp_path / "out"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == EXIT_SETUP
     assert len(result.stderr.splitlines()) == 1

@@ -6,7 +6,6 @@ import resource
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,17 +13,18 @@ import pytest
 
 from inference import run as run_module
 from inference.arguments import Shard
-from inference.cases.case import make_case, read_case
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, SetupError
 from inference.jobs import case_paths, folder_jobs, picture_job
 from inference.model.metadata import ENCODER, PAIR
 from inference.model.pair import ModelPair
 from inference.options import Options
 from inference.run import run_jobs
-from inference.segment.segment import plan_of, segment
+from inference.segment.segment_case import segment_case
 from tests.support import hostile
 from tests.system.conftest import ROOT
 from tests.system.small_cases import BOX, IMAGE, whole_results, write_cases
+
+LIMIT = 4 * 2**30
 
 
 class TestDisk:
@@ -118,14 +118,14 @@ class TestInOneProcess:
         names = write_cases(folders[0], 3)
         folders[1].mkdir()
 
-        def segment_but_one(case, plan, *others):
-            if plan.boxes[0, 0] == 11:
+        def segment_but_one(case, *others):
+            if case.boxes[0, 0] == 11:
                 raise fault
-            return segment(case, plan, *others)
+            return segment_case(case, *others)
 
-        monkeypatch.setattr(run_module, "segment", segment_but_one)
+        monkeypatch.setattr(run_module, "segment_case", segment_but_one)
         np.savez(folders[0] / names[1], imgs=IMAGE, boxes=BOX + 1)
-        assert run_jobs(jobs_of(folders), model, Options()) == EXIT_CASE_FAILED
+        assert run_jobs(jobs_of(folders), model, Options(), LIMIT) == EXIT_CASE_FAILED
         assert whole_results(folders[1]) == [names[0], names[2]]
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert errors[0].startswith(f"{names[1]}: ")
@@ -139,9 +139,9 @@ class TestInOneProcess:
         def fail(*_):
             raise SetupError("weights/encoder.onnx: broken")
 
-        monkeypatch.setattr(run_module, "segment", fail)
+        monkeypatch.setattr(run_module, "segment_case", fail)
         with pytest.raises(SetupError):
-            run_jobs(jobs_of(folders), model, Options())
+            run_jobs(jobs_of(folders), model, Options(), LIMIT)
 
     @pytest.mark.parametrize("fault", [RuntimeError("two\nlines"), MemoryError()])
     def test_a_picture_has_the_same_guards(self, tmp_path, model, monkeypatch, caplog, fault):
@@ -150,34 +150,30 @@ class TestInOneProcess:
         def fail(*_):
             raise fault
 
-        monkeypatch.setattr(run_module, "segment", fail)
+        monkeypatch.setattr(run_module, "segment_case", fail)
         job = picture_job(tmp_path / "scan.png", BOX.tolist(), tmp_path / "mask.png")
-        assert run_jobs([job], model, Options()) == EXIT_CASE_FAILED
+        assert run_jobs([job], model, Options(), LIMIT) == EXIT_CASE_FAILED
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert len(errors) == 1
         assert re.match("scan.png: (failed for a reason not foreseen|does not fit in memory)", errors[0])
         assert len(errors[0].splitlines()) == 1
 
     def test_too_large_a_picture_is_refused(self, tmp_path, model, caplog):
-        cv2.imwrite(str(tmp_path / "scan.png"), np.zeros((400, 400), np.uint8))
+        cv2.imwrite(str(tmp_path / "scan.png"), np.zeros((1500, 1500), np.uint8))
         job = picture_job(tmp_path / "scan.png", BOX.tolist(), tmp_path / "mask.png")
-        assert run_jobs([job], model, Options(case_bytes=2 * 2**20)) == EXIT_CASE_FAILED
-        assert re.search(r"scan.png: .* needs 3 MB of memory, the limit allows 2 MB", caplog.text)
+        assert run_jobs([job], model, Options(), 245 * 2**20) == EXIT_CASE_FAILED
+        assert re.search(r"scan.png: .* needs \d+ MB of memory, the limit allows \d MB", caplog.text)
 
-    def test_a_box_that_cannot_be_used_costs_itself_only(self, folders, model, monkeypatch, caplog):
+    def test_a_box_that_cannot_be_used_costs_itself_only(self, folders, model, caplog):
         names = write_cases(folders[0], 3)
         folders[1].mkdir()
 
-        def read_with_a_problem(path, max_bytes):
-            case = read_case(path, max_bytes)
-            return replace(case, problems=["box 2 is outside the image"] if path.name == names[1] else [])
-
-        monkeypatch.setattr(run_module, "read_case", read_with_a_problem)
-        assert run_jobs(jobs_of(folders), model, Options()) == EXIT_CASE_FAILED
+        np.savez(folders[0] / names[1], imgs=IMAGE, boxes=np.array([[10, 10, 60, 50], [200, 10, 260, 50]]))
+        assert run_jobs(jobs_of(folders), model, Options(), LIMIT) == EXIT_CASE_FAILED
         assert whole_results(folders[1]) == names
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert errors == [
-            f"{names[1]}: box 2 is outside the image",
+            f"{names[1]}: box 2 is outside the image (width 90, height 70, slices 1)",
             f"1 of 3 cases done without some of their boxes: {names[1]}",
         ]
 
@@ -185,19 +181,9 @@ class TestInOneProcess:
         np.savez(folders[0] / "3DBox_CT_1.npz", imgs=np.zeros((40, 200, 200), np.uint8), boxes=[[9, 9, 3, 99, 99, 5]])
         names = write_cases(folders[0], 1)
         folders[1].mkdir()
-        assert run_jobs(jobs_of(folders), model, Options(case_bytes=3 * 2**20)) == EXIT_CASE_FAILED
-        assert re.search(r"3DBox_CT_1.npz: .* needs \d+ MB of memory, the limit allows 3 MB", caplog.text)
+        assert run_jobs(jobs_of(folders), model, Options(), 245 * 2**20) == EXIT_CASE_FAILED
+        assert re.search(r"3DBox_CT_1.npz: .* needs \d+ MB of memory, the limit allows \d MB", caplog.text)
         assert whole_results(folders[1]) == names
-
-    def test_masks_are_the_same_whether_embeddings_are_kept_or_made_again(self, model):
-        volume = np.stack([np.roll(IMAGE, shift, axis=1) for shift in range(9)])
-        case = make_case(volume, np.array([[10, 10, 0, 60, 50, 8], [20, 5, 2, 70, 60, 4], [5, 20, 5, 40, 60, 8]]))
-
-        def masks(**shares):
-            options = Options(lanes=1, **shares)
-            return segment(case, plan_of(case, model, options), model, options)
-
-        np.testing.assert_array_equal(masks(kept_bytes=0, box_batch=1), masks())
 
 
 def test_memory_is_flat_over_many_cases(folders, run):

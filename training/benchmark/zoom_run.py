@@ -20,13 +20,14 @@ from tqdm import tqdm
 
 from inference.cases.case import Case, read_case
 from inference.cases.npz import write_segs
+from inference.memory_limit import case_budget, memory_limit
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.run import segment_within_memory
-from inference.segment.plan import Plan
+from inference.segment.plan import make_plan
+from inference.segment.segment_case import segment_case
+from training.benchmark.names import PLAIN, WAYS, ZOOMED
 
-PLAIN, ZOOMED = "plain", "zoomed"
-WAYS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
+OPTIONS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
 
 
 def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -> dict[str, float | int]:
@@ -34,19 +35,19 @@ def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -
 
     segs: by way, the file for the masks.
     """
-    plans: dict[str, Plan] = {}
-    for way, options in WAYS.items():
-        masks, plans[way] = segment_within_memory(case, model, options)
-        write_segs(segs[way], masks)
+    memory = memory_limit()
+    for way, options in OPTIONS.items():
+        write_segs(segs[way], segment_case(case, model, options, memory).segs)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(repeats):
-        for way, options in WAYS.items():
+        for way, options in OPTIONS.items():
             start = time.perf_counter()
-            segment_within_memory(case, model, options)
+            segment_case(case, model, options, memory)
             times[way].append(1000 * (time.perf_counter() - start))
+    route = make_plan(case, model.metadata, OPTIONS[ZOOMED], memory, model.threads).route
     return {
         "boxes": len(case.boxes),
-        "passes": len(set(plans[ZOOMED].chosen.tolist())),
+        "passes": len({view.window for visit in route.visits for view in visit.views}),
         **{f"{way}_ms": median(times[way]) for way in WAYS},
     }
 
@@ -70,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         segs = {way: options.segs / way / path.name for way in WAYS}
         print(
             json.dumps(
-                {"case": path.name, **measure(read_case(path, Options().case_bytes), model, options.repeats, segs)}
+                {
+                    "case": path.name,
+                    **measure(read_case(path, case_budget(memory_limit())), model, options.repeats, segs),
+                }
             )
         )
     return 0

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from training.arguments import add_normalise
 from training.export.pair import export_pair
 from training.model import MODELS, build_model
+from training.model.arguments import add_normalise
 from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.model.untrained import fill_randomly
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             model = build_model(options.model or DEFAULT_MODEL)
             fill_randomly(model, options.untrained)
         export_pair(model, options.out, options.normalise)
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.out}: encoder.onnx and decoder.onnx of {model.name}")
