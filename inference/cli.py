@@ -203,11 +203,11 @@ def _run_picture(parsed: argparse.Namespace, model: "ModelPair", options: Option
         case = read_picture(parsed.image, parsed.boxes, case_budget())
         for warning in case.warnings:
             log.warning("%s: %s", parsed.image.name, warning)
-        segs, plan = segment_within_memory(case, model, options)
+        segs, _ = segment_within_memory(case, model, options)
         write_mask(parsed.output, segs)
         if parsed.overlay:
             make_folder(parsed.overlay)
-            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs, plan)
+            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs)
     except CaseError as error:
         log.error("%s: %s", parsed.image.name, error)
         return EXIT_CASE_FAILED

@@ -127,10 +127,10 @@ def _run_case(
         for warning in case.warnings:
             progress.clear()
             log.warning("%s: %s", printable(path.name), warning)
-        segs, plan = segment_within_memory(case, model, options, progress.case_fraction)
+        segs, _ = segment_within_memory(case, model, options, progress.case_fraction)
         write_segs(outputs / path.name, segs)
         if overlays:
-            write_overlay(overlays / f"{path.stem}.png", case, segs, plan)
+            write_overlay(overlays / f"{path.stem}.png", case, segs)
     except (CaseError, SetupError):
         raise
     except MemoryError as error:
