@@ -29,7 +29,7 @@ WHITE = (255, 255, 255)
 Point = tuple[int, int]
 
 
-def write_overlay(path: Path, case: Case, segs: Array, windows: Iterable[Sequence[int]] = ()) -> None:
+def write_overlay(path: Path, case: Case, segs: Array, windows: Sequence[Sequence[int]] = ()) -> None:
     """Write a PNG of the case: one picture for an image, a montage of up to 12 slices with boxes for a volume.
 
     Every usable box has its number beside it, which is its label in `segs`.
