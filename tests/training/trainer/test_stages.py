@@ -99,7 +99,9 @@ def test_stage_1_quantizes_the_encoder_and_the_others_the_decoder_too(stages):
 @pytest.mark.slow
 def test_stage_1_logs_distillation_and_its_scales_learn(stages):
     state = read_checkpoint(stages[1].parent / "last.pt").extra["state"]
-    assert all(row["distil_embeddings"] >= 0 for row in state["steps"])
+    assert [row["step"] for row in state["steps"]] == [1, 2]
+    # The student's rounding sets it apart from its teacher; a teacher that is right about nothing has no say.
+    assert max(row["distil_embeddings"] for row in state["steps"]) > 0
     before, after = (read_checkpoint(stages[n]).state for n in (1, 3))
     learned = [name for name in before if "input_quant" in name and "scaling" in name]
     assert learned
@@ -118,7 +120,6 @@ def test_a_quantized_run_resumes(root, stages, tmp_path):
 
 @torch.no_grad()
 def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float):
-
     loader = Loader(DataConfig(root=str(root), batch_size=2))
     batch = loader.batch(0)
     floating = load_model(trained_float)
@@ -127,7 +128,7 @@ def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float
     set_training(quantized, 3)
     expected, _ = floating.decode(floating.encode(batch.images), batch.boxes, batch.image_index)
     found, _ = quantized.decode(quantized.encode(batch.images), batch.boxes, batch.image_index)
-    assert (found - expected).abs().mean() < 0.1 * expected.std()
+    assert 0 < (found - expected).abs().mean() < 0.1 * expected.std()
 
 
 def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
@@ -179,7 +180,6 @@ def test_smoke_takes_images_by_turns_from_the_modalities(root, tmp_path):
 
 
 def test_smoke_says_what_is_missed():
-
     table = pd.DataFrame({"run": ["float", "stage 1", "stage 2"], "DSC": [0.95, 0.94, 0.92]})
     assert missed(table) == ["stage 2 ended at DSC 0.920, more than 0.02 below floating point"]
     exported = pd.DataFrame({"run": ["float", "smoke_stage3", EXPORTED], "DSC": [0.95, 0.95, 0.935]})
