@@ -24,10 +24,21 @@ COPY weights weights
 COPY container/sbom.py container/
 RUN python container/sbom.py > sbom.json
 COPY inference inference
-COPY predict.sh .
+COPY LICENSE predict.sh ./
 
 # Compile the models once, here, so that a start only loads them. On another CPU the cache is not found, and not used.
 RUN python -m compileall -q inference && python -m inference.warm_cache && chmod -R a+rX /workspace
+
+# VERSION is that of inference/__init__.py. Where the sources lie and which commit this is, whoever builds says.
+ARG VERSION=0.1.0
+ARG SOURCE=
+ARG REVISION=
+LABEL org.opencontainers.image.title="QMedSAM" \
+      org.opencontainers.image.description="Box-prompted medical image segmentation on a plain CPU, in 8 bits" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-QMedSAM-weights"
 
 USER 1000:1000
 CMD ["sh", "predict.sh"]

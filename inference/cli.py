@@ -147,10 +147,11 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
         with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
             keep(model)
             log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
-            options = share_out(options, model.metadata.model, memory_limit())
+            limit = memory_limit()
+            share = share_out(model.metadata.model, options.box_batch, limit, model.threads)
             # What the first case most likely needs loads while the rest is imported and the case is read.
-            model.prepare(options.lanes if parsed.input and _begins_with_volume(parsed.input) else 1)
-            return _run_picture(parsed, model, options) if parsed.image else _run_folder(parsed, model, options)
+            model.prepare(share.lanes if parsed.input and _begins_with_volume(parsed.input) else 1)
+            return (_run_picture if parsed.image else _run_folder)(parsed, model, options, limit)
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
@@ -173,7 +174,7 @@ def _stop(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def _run_folder(parsed: argparse.Namespace, model: "ModelPair", options: Options) -> int:
+def _run_folder(parsed: argparse.Namespace, model: "ModelPair", options: Options, limit: int) -> int:
     from .run import case_paths, make_folder, run_cases
 
     paths = case_paths(parsed.input, *parsed.shard)
@@ -183,7 +184,7 @@ def _run_folder(parsed: argparse.Namespace, model: "ModelPair", options: Options
         raise SetupError(f"{parsed.output}: results have the names of their cases and would replace them")
     if parsed.skip_existing:
         paths = [path for path in paths if not (parsed.output / path.name).exists()]
-    return run_cases(paths, parsed.output, model, options, parsed.overlay)
+    return run_cases(paths, parsed.output, model, options, limit, parsed.overlay)
 
 
 def _begins_with_volume(inputs: Path) -> bool:
@@ -194,20 +195,21 @@ def _begins_with_volume(inputs: Path) -> bool:
         return False
 
 
-def _run_picture(parsed: argparse.Namespace, model: "ModelPair", options: Options) -> int:
+def _run_picture(parsed: argparse.Namespace, model: "ModelPair", options: Options, limit: int) -> int:
     from .cases.overlay import write_overlay
     from .cases.picture import read_picture, write_mask
-    from .run import describe, make_folder, segment_within_memory
+    from .run import describe, make_folder
+    from .segment.segment_case import segment_case
 
     try:
         case = read_picture(parsed.image, parsed.boxes)
         for warning in case.warnings:
             log.warning("%s: %s", parsed.image.name, warning)
-        segs, plan = segment_within_memory(case, model, options)
+        segs, windows = segment_case(case, model, options, limit)
         write_mask(parsed.output, segs)
         if parsed.overlay:
             make_folder(parsed.overlay)
-            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs, plan)
+            write_overlay(parsed.overlay / f"{parsed.image.stem}.png", case, segs, windows)
     except CaseError as error:
         log.error("%s: %s", parsed.image.name, error)
         return EXIT_CASE_FAILED

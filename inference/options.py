@@ -19,22 +19,16 @@ PRECISIONS = (AUTO, F32, BF16)
 
 @dataclass(frozen=True)
 class Options:
-    """Choices that change the masks or the memory they take.
+    """The user's choices for a case.
 
     Attributes:
         strategy: way through a volume, one of `STRATEGIES`; a 2D case has one slice and needs none.
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
         zoom: segment small objects on magnifying windows (see `inference.segment.zoom`).
-        box_batch: boxes decoded at once; memory grows with it, masks do not change.
-        lanes: slices of a volume that are in work at once.
-        case_bytes: memory for the arrays of one case (see `inference.segment.memory`).
-        kept_bytes: memory for image embeddings that a volume needs twice; what does not fit is encoded twice.
+        box_batch: boxes decoded at once, at most; memory grows with it, masks do not change.
     """
 
     strategy: str = PROPAGATE
     overlap: str = SIZE
     zoom: bool = True
     box_batch: int = 16
-    lanes: int = 2
-    case_bytes: int = 2**32
-    kept_bytes: int = 2**30

@@ -3,34 +3,37 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from .arrays import Array
 from .atomic import check_writable, remove_stale
 from .cases.case import Case, read_case
 from .cases.npz import write_segs
 from .cases.overlay import write_overlay
 from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
 from .model.pair import ModelPair
-from .options import LATER, PROPAGATE, Options
+from .options import Options
 from .progress import Progress
 from .segment import memory
-from .segment.plan import Plan
-from .segment.propagate import slices_painted_twice
-from .segment.segment import plan_of, segment
+from .segment.segment_case import segment_case
 
 log = logging.getLogger("qmedsam")
 
 
 def run_cases(
-    paths: Sequence[Path], outputs: Path, model: ModelPair, options: Options, overlays: Path | None = None
+    paths: Sequence[Path],
+    outputs: Path,
+    model: ModelPair,
+    options: Options,
+    limit: int,
+    overlays: Path | None = None,
 ) -> int:
     """Segment cases, each into a file of the same name.
 
     Args:
         paths: the `*.npz` files.
         outputs: folder of results.
+        limit: bytes of memory that this process may use.
         overlays: folder for one PNG per case, or None.
 
     Returns:
@@ -50,7 +53,7 @@ def run_cases(
             progress.start(name)
             memory.reset_peak()
             try:
-                line = f"{name}: {_run_case(path, outputs, model, options, overlays, progress)}"
+                line = f"{name}: {_run_case(path, outputs, model, options, limit, overlays, progress)}"
             except CaseError as error:
                 failed.append(name)
                 progress.clear()
@@ -99,22 +102,14 @@ def make_folder(folder: Path) -> None:
         raise SetupError(f"{folder}: cannot write to the output folder ({reason})") from error
 
 
-def segment_within_memory(
-    case: Case, model: ModelPair, options: Options, on_slice: Callable[[float], None] = lambda _: None
-) -> tuple[Array, Plan]:
-    """Plan and segment a case within the memory that this process may use; its label map and its plan.
-
-    Raises:
-        CaseError: it does not fit.
-    """
-    plan = plan_of(case, model, options)
-    twice = case.is_volume and options.strategy == PROPAGATE and options.overlap != LATER
-    options = memory.fit(options, case, slices_painted_twice(plan) if twice else 0)
-    return segment(case, plan, model, options, on_slice), plan
-
-
 def _run_case(
-    path: Path, outputs: Path, model: ModelPair, options: Options, overlays: Path | None, progress: Progress
+    path: Path,
+    outputs: Path,
+    model: ModelPair,
+    options: Options,
+    limit: int,
+    overlays: Path | None,
+    progress: Progress,
 ) -> str:
     """Read, segment and write one case; what the log says of it.
 
@@ -123,14 +118,15 @@ def _run_case(
     """
     start = time.perf_counter()
     try:
-        case = read_case(path, options.case_bytes)
+        share = memory.share_out(model.metadata.model, options.box_batch, limit, model.threads)
+        case = read_case(path, share.case_bytes)
         for warning in case.warnings:
             progress.clear()
             log.warning("%s: %s", printable(path.name), warning)
-        segs, plan = segment_within_memory(case, model, options, progress.case_fraction)
+        segs, windows = segment_case(case, model, options, limit, progress.case_fraction)
         write_segs(outputs / path.name, segs)
         if overlays:
-            write_overlay(overlays / f"{path.stem}.png", case, segs, plan)
+            write_overlay(overlays / f"{path.stem}.png", case, segs, windows)
     except (CaseError, SetupError):
         raise
     except MemoryError as error:

@@ -5,6 +5,7 @@ over the whole frame. Nothing here is shared with `inference/`, so that a mistak
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def segment_reference(
 
     for label, box in enumerate(boxes, start=1):
         box_2d = box[[0, 1, 3, 4]] if is_volume else box
-        area = (box_2d[2] - box_2d[0]) * (box_2d[3] - box_2d[1])
+        area = max(1, box_2d[2] - box_2d[0]) * max(1, box_2d[3] - box_2d[1])
         z_min, z_max = np.rint(box[[2, 5]]).astype(int) if is_volume else (0, 0)
         for z, logits in logits_of_slices(model, volume, box_2d, z_min, z_max, strategy, normalise):
             scores = logits - np.float32(np.log2(area)) if overlap == SIZE else logits
@@ -94,8 +95,17 @@ def full_size_logits(model: nn.Module, image: np.ndarray, box: np.ndarray, norma
     low_res_logits, _ = model.decode(embeddings, torch.tensor((box * scale)[None], dtype=torch.float32))
 
     ratio = low_res_logits.shape[-1] / model.input_size  # 1, but for ViT-B: 256 x 256 logits of a 1024 x 1024 input
-    unpadded = low_res_logits[:, : round(new_height * ratio), : round(new_width * ratio)]
-    return F.interpolate(unpadded[None], (height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
+    return resize_content(low_res_logits[0], new_height * ratio, new_width * ratio, height, width).numpy()
+
+
+def resize_content(logits: Tensor, rows: float, columns: float, height: int, width: int) -> Tensor:
+    """The part of logits (L, L) that shows the image, its first `rows` and `columns`, to (height, width): bilinear,
+    half-pixel centres. Where these are whole numbers it is what `F.interpolate` does."""
+    content = logits[: math.ceil(rows), : math.ceil(columns)]
+    y = 2 * (torch.arange(height) + 0.5) * (rows / height) / content.shape[0] - 1
+    x = 2 * (torch.arange(width) + 0.5) * (columns / width) / content.shape[1] - 1
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    return F.grid_sample(content[None, None], grid[None], "bilinear", "border", align_corners=False)[0, 0]
 
 
 def preprocess(image: np.ndarray, size: int, normalise: str) -> tuple[Tensor, int, int]:

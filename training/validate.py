@@ -18,8 +18,8 @@ from inference.errors import CaseError, SetupError
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING, Metadata
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.segment.memory import case_budget
-from inference.segment.segment import plan_of, segment
+from inference.segment.memory import case_budget, memory_limit
+from inference.segment.segment_case import segment_case
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.metrics import case_scores, dice
 
@@ -54,6 +54,7 @@ class TorchModel:
             model=model.name,
             encoder=model.name,
             input_size=model.input_size,
+            logit_size=model.logit_size,
             normalise=normalise,
             box_convention=model.box_convention,
             embeddings=(),
@@ -61,10 +62,10 @@ class TorchModel:
             pair="",
         )
         self._model, self._device = model, torch.device(device)
-        self.streams = 1
+        self.threads = 1  # that call it side by side
 
     def prepare(self, streams: int) -> None:
-        """Nothing to prepare; one inference at a time."""
+        """Nothing to prepare."""
 
     @torch.inference_mode()
     def encode(self, image: Float32Array) -> list[Array]:
@@ -126,7 +127,7 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
             raise ValueError(f"{path}: {error}") from error
         if "gts" not in truth:
             raise ValueError(f"{gts_path}: holds no array 'gts'")
-        segs = segment(case, plan_of(case, runner, options), runner, options)
+        segs, _ = segment_case(case, runner, options, memory_limit())
         spacing = tuple(truth["spacing"]) if "spacing" in truth else None
         scores = case_scores(truth["gts"], segs, spacing) if nsd else (mean_dice(truth["gts"], segs), None)
         kind, modality = path.name.split("_")[:2]

@@ -4,7 +4,6 @@ import numpy as np
 
 from ..arrays import Array, BoolArray, Float64Array
 from ..errors import CaseError
-from ..model.metadata import INDICES
 
 # Columns of the common form of a box, 2D or 3D: x_min, y_min, z_min, x_max, y_max, z_max.
 LOW, HIGH = slice(0, 3), slice(3, 6)
@@ -54,20 +53,6 @@ def repair(boxes: Float64Array, shape: tuple[int, int, int]) -> tuple[Float64Arr
     if clipped.any():
         warnings.append(f"{_name(clipped)} stuck out of the image, clipped")
     return np.concatenate([clipped_low, clipped_high], axis=1), warnings
-
-
-def to_convention(boxes: Float64Array, height: int, width: int, convention: str) -> Float64Array:
-    """Boxes (N, 6), given by voxel indices, in a model's convention.
-
-    Args:
-        height, width: of the image, which the edges do not leave.
-        convention: `INDICES` or `PIXEL_EDGES` (see `inference.model.metadata`).
-    """
-    if convention == INDICES:
-        return boxes
-    edges = boxes.copy()
-    edges[:, 3:5] = np.minimum(boxes[:, 3:5] + 1, [width, height])
-    return edges
 
 
 def _refuse(bad: BoolArray, reason: str) -> None:

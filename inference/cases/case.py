@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, Float64Array
+from ..arrays import Array, BoolArray, Float64Array
 from ..errors import CaseError, does_not_fit
 from . import boxes as box_prompts
 from .npz import Header, Npz, open_npz
@@ -23,12 +23,14 @@ class Case:
         volume: (D, H, W) or (D, H, W, 3), uint8 or float32, values 0..255.
         boxes: (N, 6) float64 `[x_min, y_min, z_min, x_max, y_max, z_max]`, voxels, inside the volume, z inclusive.
         is_volume: whether `segs` is (D, H, W); else it is (H, W).
+        usable: (N,) bool; the objects of other boxes stay empty.
         warnings: what was repaired, one line each.
     """
 
     volume: Array
     boxes: Float64Array
     is_volume: bool
+    usable: BoolArray
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -70,7 +72,13 @@ def read_case(path: Path, max_bytes: int) -> Case:
             raise does_not_fit(f"'imgs' of shape {imgs.shape} with its masks", needed, max_bytes)
         repaired, warnings = _usable_boxes(archive.read("boxes", boxes), form)
         volume = archive.read("imgs", imgs, dtype, _check_intensities)
-    return Case(volume if form.is_volume else volume[np.newaxis], repaired, form.is_volume, warnings)
+    return Case(
+        volume if form.is_volume else volume[np.newaxis],
+        repaired,
+        form.is_volume,
+        np.ones(len(repaired), bool),
+        warnings,
+    )
 
 
 def make_case(imgs: Array, boxes: Array) -> Case:
@@ -83,7 +91,13 @@ def make_case(imgs: Array, boxes: Array) -> Case:
     repaired, warnings = _usable_boxes(boxes, form)
     _check_intensities(imgs)
     volume = imgs.astype(_held_type(imgs.dtype), copy=False)
-    return Case(volume if form.is_volume else volume[np.newaxis], repaired, form.is_volume, warnings)
+    return Case(
+        volume if form.is_volume else volume[np.newaxis],
+        repaired,
+        form.is_volume,
+        np.ones(len(repaired), bool),
+        warnings,
+    )
 
 
 class _Form(NamedTuple):

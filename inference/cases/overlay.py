@@ -1,7 +1,7 @@
 """Overlay pictures: the image with its boxes and masks, for people who would rather look."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,8 +9,6 @@ import numpy as np
 
 from ..arrays import Array, Float64Array
 from ..atomic import write_atomically
-from ..segment.plan import Plan
-from ..segment.zoom import WHOLE_IMAGE
 from .case import Case
 
 FILL = 0.35  # opacity of a mask
@@ -22,20 +20,20 @@ WHITE = (255, 255, 255)
 GOLDEN_ANGLE = 137.508  # degrees of hue between one label and the next: neighbours in number differ in colour
 
 
-def write_overlay(path: Path, case: Case, segs: Array, plan: Plan) -> None:
+def write_overlay(path: Path, case: Case, segs: Array, windows: Sequence[Iterable[float]] = ()) -> None:
     """Write a PNG of the case: one picture for an image, a montage of up to 12 slices with boxes for a volume.
 
     Args:
         path: the PNG file.
         case: the case as read.
         segs: its label map, (H, W) or (D, H, W).
-        plan: its plan; the windows that magnify are drawn as thin white frames.
+        windows: (left, top, right, bottom) of what is drawn as thin white frames.
 
     Raises:
         OSError: the file cannot be written.
     """
     volume_segs = segs if case.is_volume else segs[np.newaxis]
-    pictures = [_slice_picture(case, volume_segs[z], z, plan) for z in _shown_slices(case.boxes)]
+    pictures = [_slice_picture(case, volume_segs[z], z, windows) for z in _shown_slices(case.boxes)]
     encoded = cv2.imencode(".png", _montage(pictures))[1]
     write_atomically(path, lambda file: file.write(encoded.tobytes()))
 
@@ -48,7 +46,7 @@ def _shown_slices(boxes: Float64Array) -> list[int]:
     return sorted({round(z) for z in np.linspace(low, high, count)})
 
 
-def _slice_picture(case: Case, labels: Array, z: int, plan: Plan) -> Array:
+def _slice_picture(case: Case, labels: Array, z: int, windows: Sequence[Iterable[float]]) -> Array:
     image = case.volume[z].astype(np.uint8)
     picture: Array = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
     height, width = labels.shape
@@ -57,11 +55,10 @@ def _slice_picture(case: Case, labels: Array, z: int, plan: Plan) -> Array:
     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
 
-    on_slice = np.flatnonzero((plan.low <= z) & (z <= plan.high))
-    for index in plan.windows_of(on_slice):
-        if index != WHOLE_IMAGE:
-            _frame(picture, plan.windows[index], scale, WHITE)
-    for label, box in zip(on_slice + 1, plan.boxes_2d[on_slice], strict=True):
+    on_slice = np.flatnonzero((case.boxes[:, 2] <= z) & (z <= case.boxes[:, 5]))
+    for window in windows:
+        _frame(picture, window, scale, WHITE)
+    for label, box in zip(on_slice + 1, case.boxes[on_slice][:, [0, 1, 3, 4]], strict=True):
         colour = _colour(int(label))
         mask = labels == label
         picture[mask] = (picture[mask] * (1 - FILL) + np.array(colour) * FILL).astype(np.uint8)

@@ -16,7 +16,7 @@ PAIR = ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 PREFIX = "qmedsam."
 AFTER_PADDING = "after_padding"  # QMedSAM: minimum and maximum include the zero padding
 BEFORE_PADDING = "before_padding"  # LiteMedSAM baseline: minimum and maximum of the image alone
-FORMAT = "1"
+FORMAT = "2"
 # Where a box ends for the model: at the index of its last pixel, as cases give it and the LiteMedSAM baseline takes it,
 # or at that pixel's far edge, where the object really ends. For an object of 8 pixels the two differ by an eighth.
 INDICES, PIXEL_EDGES = "xyxy_input_pixels", "xyxy_pixel_edges"
@@ -34,6 +34,7 @@ class Metadata:
         model: name of the model, e.g. `litemedsam`.
         encoder: name of the image encoder, e.g. `tiny_vit`.
         input_size: side of the encoder's square input, pixels.
+        logit_size: side of the decoder's square logits, pixels; they show what the input shows.
         normalise: `AFTER_PADDING` or `BEFORE_PADDING` (see `inference.segment.preprocess`).
         box_convention: where the model's boxes end, `INDICES` or `PIXEL_EDGES`.
         embeddings: names of the encoder's outputs, which are inputs of the decoder.
@@ -44,6 +45,7 @@ class Metadata:
     model: str
     encoder: str
     input_size: int
+    logit_size: int
     normalise: str
     box_convention: str
     embeddings: tuple[str, ...]
@@ -59,12 +61,14 @@ def read_metadata(path: Path) -> Metadata:
     """
     props = {key.removeprefix(PREFIX): value for key, value in _metadata_props(path).items() if key.startswith(PREFIX)}
     if props.get("format") != FORMAT:
-        raise SetupError(f"{path}: no metadata of this runtime in it; export it with `python -m training.export`")
+        written = f"metadata of format {props['format']}" if "format" in props else "no metadata"
+        raise SetupError(f"{path}: {written} in it, {FORMAT} is needed; export it with `python -m training.export`")
     try:
         metadata = Metadata(
             model=props["model"],
             encoder=props["encoder"],
             input_size=int(props["input_size"]),
+            logit_size=int(props["logit_size"]),
             normalise=props["normalise"],
             box_convention=props["box_convention"],
             embeddings=tuple(props["embeddings"].split(",")),

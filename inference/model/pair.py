@@ -59,7 +59,8 @@ class ModelPair:
         """
         self.metadata = _pair_metadata(weights)
         self.streams = 1
-        self._weights, self._threads = weights, threads or len(os.sched_getaffinity(0))
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._weights = weights
         self._folders = [cache] if cache else cache_folders(weights)
         self._pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
         self._started = self._pool.submit(_start, precision, threads)
@@ -74,10 +75,12 @@ class ModelPair:
     def prepare(self, streams: int) -> None:
         """Say from how many threads the model is going to be used side by side.
 
-        What this needs and is not loaded yet begins to load in the background. More threads than the CPU has are not
-        served.
+        What this needs and is not loaded yet begins to load in the background.
+
+        Args:
+            streams: at most `threads`.
         """
-        self.streams = min(streams, self._threads)
+        self.streams = streams
         for file in (ENCODER, DECODER):
             self._load(Variant(file, self.streams))
 

@@ -1,8 +1,8 @@
 """Work in steps on several threads side by side."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from types import TracebackType
 
 
@@ -30,18 +30,25 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopped.set()  # after a fault, or a signal, the lanes end with the step that they are at
+        self._stopped.set()  # after a fault, or a signal, the lanes end where they yield next
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, chains: Iterable[Iterator[None]]) -> None:
-        """Walk along all chains to their ends; raises what a step raised, and then leaves the others where they are."""
-        for future in [self._pool.submit(self._walk, chain) for chain in chains]:
+    def run(self, chains: Iterable[Generator[bool, None, None]]) -> None:
+        """Walk along all chains to their ends; raises what a step raised, and then leaves the others where they are.
+
+        Args:
+            chains: each yields True after every step, and False where it may be left in the middle of one.
+        """
+        futures = [self._pool.submit(self._walk, chain) for chain in chains]
+        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
             future.result()
 
-    def _walk(self, chain: Iterator[None]) -> None:
-        for _ in chain:
+    def _walk(self, chain: Generator[bool, None, None]) -> None:
+        for is_step in chain:
             if self._stopped.is_set():
+                chain.close()
                 return
-            with self._lock:
-                self._done += 1
-                self._on_step(self._done / self._steps)
+            if is_step:
+                with self._lock:
+                    self._done += 1
+                    self._on_step(self._done / self._steps)

@@ -2,12 +2,10 @@
 
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import does_not_fit
-from ..options import Options
 
 if TYPE_CHECKING:
     from ..cases.case import Case
@@ -17,8 +15,10 @@ log = logging.getLogger("qmedsam")
 MB = 2**20
 # Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
 USABLE = 0.95
-# Two slices of a volume at once only where the limit is at least this.
-LIMIT_FOR_LANES = 4096 * MB
+# Slices of a volume at once; more than one only where there is at least this much memory, and the models take no more
+# than half of it.
+MOST_LANES = 2
+MEMORY_FOR_LANES = 4096 * MB
 # Of what the runtime leaves, the part that decoding several boxes at once may take.
 SHARE_OF_BOXES = 1 / 3
 # Working memory per pixel of a slice: logits and scores at full size, what has been painted, and comparisons of them.
@@ -44,8 +44,12 @@ class Cost(NamedTuple):
 
 
 # Measured, and rounded up; a model that is not here is taken to be as large as the largest.
-LITEMEDSAM = Cost(runtime=500 * MB, lanes=560 * MB, box=36 * MB)
-COSTS = {"light": Cost(runtime=220 * MB, lanes=100 * MB, box=10 * MB)}
+LARGEST = MEDSAM = Cost(runtime=1900 * MB, lanes=1900 * MB, box=40 * MB)
+COSTS = {
+    "light": Cost(runtime=220 * MB, lanes=100 * MB, box=10 * MB),
+    "litemedsam": Cost(runtime=500 * MB, lanes=560 * MB, box=36 * MB),
+    "medsam_vit_b": MEDSAM,
+}
 
 CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
 
@@ -83,45 +87,59 @@ def _limit_files(root: Path) -> list[Path]:
     return files
 
 
-def share_out(options: Options, model: str, limit: int) -> Options:
-    """Share out the memory, once and before any work starts: boxes and slices at once; the rest for a case's arrays.
+class Share(NamedTuple):
+    """What a run has of the memory, whatever its cases are.
+
+    Attributes:
+        lanes: slices of a volume in work at once.
+        box_batch: most boxes decoded at once.
+        case_bytes: for the arrays of one case.
+    """
+
+    lanes: int
+    box_batch: int
+    case_bytes: int
+
+
+def share_out(model: str, box_batch: int, memory: int, threads: int) -> Share:
+    """Share out the memory: boxes and slices at once; the rest for a case's arrays.
 
     Args:
         model: its name, from its metadata.
-        limit: bytes that this process may use, from `memory_limit`.
+        box_batch: the most boxes at once that the user wants.
+        memory: bytes that this process may use.
+        threads: of the CPU; each lane needs one.
     """
-    cost, usable = COSTS.get(model, LITEMEDSAM), int(limit * USABLE)
-    lanes = options.lanes if limit >= LIMIT_FOR_LANES else 1
+    cost, usable = COSTS.get(model, LARGEST), int(memory * USABLE)
+    has_room = memory >= MEMORY_FOR_LANES and cost.runtime + cost.lanes <= usable / 2
+    lanes = min(MOST_LANES, threads) if has_room else 1
     fixed, blocks = (cost.runtime, 1) if lanes == 1 else (cost.runtime + cost.lanes, 1 + lanes)
-    box_batch = max(1, min(options.box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
-    case_bytes = max(0, usable - fixed - box_batch * blocks * cost.box)
-    shares = (limit // MB, box_batch, lanes, case_bytes // MB)
-    log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
-    return replace(options, lanes=lanes, box_batch=box_batch, case_bytes=case_bytes)
+    box_batch = max(1, min(box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
+    return Share(lanes, box_batch, max(0, usable - fixed - box_batch * blocks * cost.box))
 
 
-def fit(options: Options, case: "Case", kept_slices: int) -> Options:
-    """Check that a case fits in its share, and give what is left of it to embeddings that are kept.
+def check_fits(case: "Case", lanes: int, kept_slices: int, allowed: int) -> int:
+    """Bytes that the arrays of a case take.
 
     Args:
-        kept_slices: slices of the volume that are painted at more than one go (see `inference.segment.propagate`).
+        kept_slices: slices that are painted at more than one go.
+        allowed: bytes, from `share_out`.
 
     Raises:
-        CaseError: it does not fit.
+        CaseError: it is more than what is allowed.
     """
     depth, height, width = case.shape
     labels = depth * height * width * case.segs_dtype().itemsize
     in_work = height * width * PIXEL_BYTES + case.volume.nbytes // depth
-    lanes = options.lanes if case.is_volume else 1
     needed = case.volume.nbytes + labels + lanes * in_work + kept_slices * height * width * CANVAS_BYTES
-    if needed > options.case_bytes:
-        raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, options.case_bytes)
-    return replace(options, kept_bytes=options.case_bytes - needed)
+    if needed > allowed:
+        raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, allowed)
+    return needed
 
 
 def case_budget() -> int:
     """Bytes that arrays may take beside the largest model, which does one image and one box at a time."""
-    return max(0, int(memory_limit() * USABLE) - LITEMEDSAM.runtime)
+    return max(0, int(memory_limit() * USABLE) - COSTS["litemedsam"].runtime)
 
 
 def max_picture_pixels() -> int:

@@ -1,16 +1,16 @@
-"""The masks of one view's boxes, decoded in blocks."""
+"""From a window of a slice to its embeddings, and from boxes on it to the logits of their objects."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, Float32Array, Float64Array
+from ..arrays import Array, Float32Array, Float64Array, IntArray
 from ..model.pair import Embeddings, ModelPair
-from .blocks import Blocks
-from .plan import View
 from .preprocess import Geometry, encoder_input
 from .resample import Region, bilinear, positive_region
+from .zoom import Window
 
 
 class ObjectLogits(NamedTuple):
@@ -26,29 +26,38 @@ class ObjectLogits(NamedTuple):
     region: Region
 
 
-def encode_view(model: ModelPair, volume: Array, view: View) -> Embeddings:
-    """Encode what a view shows of a volume (D, H, W[, 3]). The embeddings hold until the model's next `encode`."""
-    left, top, right, bottom = view.window
-    image = volume[view.z, top:bottom, left:right]
-    return model.encode(encoder_input(image, _geometry(model, view), model.metadata.normalise))
+def encode_window(model: ModelPair, image: Array, window: Window) -> Embeddings:
+    """Encode what a window shows of a slice (H, W[, 3]). The embeddings hold until this thread's next `encode`."""
+    left, top, right, bottom = window
+    return model.encode(
+        encoder_input(image[top:bottom, left:right], _geometry(model, window), model.metadata.normalise)
+    )
 
 
-def decoded_objects(model: ModelPair, embeddings: Embeddings, view: View, blocks: Blocks) -> Iterator[ObjectLogits]:
-    """Decode all boxes of a view, a block at a time, so that memory does not grow with their number.
+def decoded_objects(
+    model: ModelPair, embeddings: Embeddings, window: Window, objects: IntArray, boxes: Float64Array
+) -> Iterator[ObjectLogits]:
+    """Decode some boxes on a window at once, and bring their logits to full resolution one after the other.
 
     Objects without a positive logit are left out.
+
+    Args:
+        embeddings: of the window.
+        objects: (n,) their indices.
+        boxes: (n, 4) their prompts, pixels of the slice, in the model's box convention.
     """
-    geometry = _geometry(model, view)
-    left, top, right, bottom = view.window
-    inside = np.clip(view.boxes, [left, top, left, top], [right, bottom, right, bottom])
-    boxes = geometry.boxes_to_input(inside - [left, top, left, top])
-    for block in blocks.split(len(boxes)):
-        unpadded = model.decode(embeddings, boxes[block])[:, : geometry.resized_height, : geometry.resized_width]
-        for label, logits in zip(view.labels[block], unpadded, strict=True):
-            region = positive_region(logits, geometry.height, geometry.width)
-            if region.rows:
-                full_size = bilinear(logits, geometry.height, geometry.width, region)
-                yield ObjectLogits(int(label), full_size, region.shifted(top, left))
+    geometry = _geometry(model, window)
+    left, top, right, bottom = window
+    inside = np.clip(boxes, [left, top, left, top], [right, bottom, right, bottom])
+    low_res_logits = model.decode(embeddings, geometry.boxes_to_input(inside - [left, top, left, top]))
+    ratio = model.metadata.logit_size / model.metadata.input_size
+    content = geometry.resized_height * ratio, geometry.resized_width * ratio
+    unpadded = low_res_logits[:, : math.ceil(content[0]), : math.ceil(content[1])]
+    for index, logits in zip(objects, unpadded, strict=True):
+        region = positive_region(logits, content, window.height, window.width)
+        if region.rows:
+            full_size = bilinear(logits, content, window.height, window.width, region)
+            yield ObjectLogits(int(index) + 1, full_size, region.shifted(top, left))
 
 
 def tight_box(found: ObjectLogits) -> Float64Array | None:
@@ -61,5 +70,5 @@ def tight_box(found: ObjectLogits) -> Float64Array | None:
     return np.array([left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1], np.float64)
 
 
-def _geometry(model: ModelPair, view: View) -> Geometry:
-    return Geometry(view.window.height, view.window.width, model.metadata.input_size)
+def _geometry(model: ModelPair, window: Window) -> Geometry:
+    return Geometry(window.height, window.width, model.metadata.input_size)

@@ -21,7 +21,7 @@ def advantages(rule: str, boxes: Float64Array) -> Float32Array | None:
         return None
     if rule == LOGIT:
         return np.zeros(len(boxes), np.float32)
-    sides = boxes[:, 2:] - boxes[:, :2]
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)  # by the indices of its pixels, a box of one is 0 wide
     advantage: Float32Array = -np.log2(sides.prod(axis=1)).astype(np.float32)
     return advantage
 

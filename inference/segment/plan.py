@@ -1,92 +1,100 @@
-"""What a case asks for, decided before any work starts: which images to encode, which boxes to decode on each."""
+"""The whole plan of a case, made before any work starts: what is encoded and decoded, in which order and memory."""
 
+import logging
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import BoolArray, Float64Array, IntArray
-from ..cases.boxes import to_convention
-from ..model.metadata import Metadata
+from ..arrays import Float64Array
+from ..cases.case import Case
+from ..model.metadata import INDICES, Metadata
+from ..options import LATER, PROPAGATE, Options
+from .blocks import block_sizes
+from .memory import MB, check_fits, share_out
+from .route import Route, flatten, propagate
 from .zoom import Window, plan_windows
 
-
-@dataclass(frozen=True)
-class View:
-    """A window of a slice, to be encoded once, with every box that is segmented on it.
-
-    Attributes:
-        z: the slice.
-        window: what the encoder sees of it.
-        labels: (N,) object numbers, from 1.
-        boxes: (N, 4) `x_min, y_min, x_max, y_max`, pixels of the slice.
-    """
-
-    z: int
-    window: Window
-    labels: IntArray
-    boxes: Float64Array
+log = logging.getLogger("qmedsam")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The boxes of a case and the windows they are segmented on; a window is the same on all slices.
+    """The whole plan of a case, which `inference.segment.sweep` carries out.
 
     Attributes:
-        boxes: (N, 6) in the common form (see `inference.cases.boxes`) and the model's box convention.
-        windows: all windows, the first the whole image.
-        chosen: (N,) index of each box's window.
+        prompts: (N, 4) `x_min, y_min, x_max, y_max` of all boxes, pixels of a slice, in the model's box convention.
+        windows: all windows, the first the whole image; they are the same on all slices.
+        route: all visits to slices, in order, with the windows to encode and the objects to decode on each.
+        overlap: who has a pixel that several objects claim, one of `inference.options.OVERLAP_RULES`.
+        block_sizes: numbers of boxes that are decoded at once, descending, the last 1.
+        lanes: slices in work side by side.
+        kept_bytes: memory for embeddings that are needed twice; what does not fit is encoded twice.
     """
 
-    boxes: Float64Array
+    prompts: Float64Array
     windows: list[Window]
-    chosen: IntArray
-
-    @property
-    def low(self) -> IntArray:
-        """(N,) first slice of each object."""
-        return self.boxes[:, 2].astype(np.intp)
-
-    @property
-    def high(self) -> IntArray:
-        """(N,) last slice of each object, inclusive."""
-        return self.boxes[:, 5].astype(np.intp)
-
-    @property
-    def boxes_2d(self) -> Float64Array:
-        """(N, 4) the boxes on any of their slices."""
-        return self.boxes[:, [0, 1, 3, 4]]
-
-    def windows_of(self, objects: BoolArray | IntArray) -> list[int]:
-        """Indices of the windows that some objects, as a mask (N,) or by index, are segmented on; in order."""
-        return sorted(set(self.chosen[objects].tolist()))  # np.unique would import numpy.ma, which takes 10 ms
-
-    def view_sizes(self, taking_part: BoolArray) -> list[int]:
-        """How many boxes each view of a slice has if the objects in `taking_part`, (N,) bool, take part on it."""
-        sizes: list[int] = np.unique(self.chosen[taking_part], return_counts=True)[1].tolist()
-        return sizes
-
-    def views(self, z: int, taking_part: BoolArray, prompts: Float64Array) -> list[View]:
-        """The views of slice `z` for those objects that take part, (N,) bool, prompted with `prompts`, (N, 4)."""
-        views = []
-        for index in self.windows_of(taking_part):
-            objects = np.flatnonzero(taking_part & (self.chosen == index))
-            views.append(View(z, self.windows[index], objects + 1, prompts[objects]))
-        return views
+    route: Route
+    overlap: str
+    block_sizes: tuple[int, ...]
+    lanes: int
+    kept_bytes: int
 
 
-def make_plan(boxes: Float64Array, height: int, width: int, metadata: Metadata, zoom: bool) -> Plan:
-    """Plan a case from its boxes: the windows that magnify small objects, or the whole image for all.
+def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, threads: int) -> Plan:
+    """Plan a case.
 
     Args:
-        boxes: (N, 6) of the case, voxel indices.
-        height, width: of the case's slices.
-        metadata: of the model pair; its box convention is that of the plan's boxes.
-        zoom: whether to magnify at all.
+        metadata: of the model pair.
+        options: the user's choices.
+        memory: bytes that this process may use.
+        threads: of the CPU, for all lanes together.
+
+    Raises:
+        CaseError: the case does not fit in the memory.
     """
-    boxes = to_convention(boxes, height, width, metadata.box_convention)
-    input_size = metadata.input_size
-    if zoom:
-        windows, chosen = plan_windows(boxes[:, [0, 1, 3, 4]], height, width, input_size)
+    share = share_out(metadata.model, options.box_batch, memory, threads)
+    lanes = share.lanes if case.is_volume else 1
+    height, width = case.shape[1:]
+    prompts = in_convention(case.boxes[:, [0, 1, 3, 4]], height, width, metadata.box_convention)
+    objects = np.flatnonzero(case.usable)
+    windows, chosen = [Window(0, 0, width, height)], np.zeros(len(prompts), np.intp)
+    if options.zoom:
+        windows, chosen[objects] = plan_windows(prompts[objects], height, width, metadata.input_size)
+
+    low, high = case.boxes[:, 2].astype(np.intp), case.boxes[:, 5].astype(np.intp)
+    if case.is_volume and options.strategy == PROPAGATE:
+        route = propagate(objects, low, high, chosen)
     else:
-        windows, chosen = [Window(0, 0, width, height)], np.zeros(len(boxes), np.intp)
-    return Plan(boxes, windows, chosen)
+        route = flatten(objects, low, high, chosen, lanes)
+
+    visits = Counter(visit.z for visit in route.visits)
+    kept_slices = 0 if options.overlap == LATER else sum(count > 1 for count in visits.values())
+    needed = check_fits(case, lanes, kept_slices, share.case_bytes)
+    plan = Plan(
+        prompts,
+        windows,
+        route,
+        options.overlap,
+        block_sizes((len(view.objects) for visit in route.visits for view in visit.views), share.box_batch),
+        lanes,
+        share.case_bytes - needed,
+    )
+    sizes = ", ".join(map(str, plan.block_sizes))
+    figures = (visits.total(), len(windows) - 1, sizes, lanes, needed // MB, plan.kept_bytes // MB)
+    log.debug("plan: %d visits, %d windows, blocks of %s, %d lanes, arrays %d MB, embeddings up to %d MB", *figures)
+    return plan
+
+
+def in_convention(boxes: Float64Array, height: int, width: int, convention: str) -> Float64Array:
+    """Boxes (N, 4), given by voxel indices, as a model takes them.
+
+    Args:
+        height, width: of the image, which the edges do not leave.
+        convention: `INDICES` or `PIXEL_EDGES` (see `inference.model.metadata`).
+    """
+    if convention == INDICES:
+        return boxes
+    edges = boxes.copy()
+    edges[:, 2:] = np.minimum(boxes[:, 2:] + 1, [width, height])
+    return edges

@@ -44,21 +44,26 @@ class Region(NamedTuple):
         )
 
 
-def positive_region(logits: Float32Array, height: int, width: int) -> Region:
-    """The rectangle of a `height` x `width` image that holds all positive interpolated `logits` (h, w)."""
+def positive_region(logits: Float32Array, content: tuple[float, float], height: int, width: int) -> Region:
+    """The rectangle of a `height` x `width` image that holds all positive interpolated `logits` (h, w).
+
+    Args:
+        content: rows and columns of the logits that show the image. Logits that are coarser than the encoder's input
+            end with the image in the middle of a pixel; h and w are those numbers, rounded up.
+    """
     positive = logits > 0
     return Region(
-        _reached(np.any(positive, axis=1), height),
-        _reached(np.any(positive, axis=0), width),
+        _reached(np.any(positive, axis=1), content[0], height),
+        _reached(np.any(positive, axis=0), content[1], width),
     )
 
 
-def _reached(positive: BoolArray, size: int) -> Span:
+def _reached(positive: BoolArray, content: float, size: int) -> Span:
     """Output indices whose interpolation touches a positive source index, along one axis."""
     indices = np.flatnonzero(positive)
     if len(indices) == 0:
         return Span(0, 0)
-    scale = size / len(positive)
+    scale = size / content
     # Source coordinate s = (i + 0.5) / scale - 0.5 touches the sources floor(s) and floor(s) + 1. One more index on
     # either side costs nothing and keeps rounding out of the argument.
     start = int((indices[0] - 0.5) * scale - 0.5) - 1
@@ -66,13 +71,18 @@ def _reached(positive: BoolArray, size: int) -> Span:
     return Span(max(0, start), min(size, stop))
 
 
-def bilinear(logits: Float32Array, height: int, width: int, region: Region) -> Float32Array:
+def bilinear(
+    logits: Float32Array, content: tuple[float, float], height: int, width: int, region: Region
+) -> Float32Array:
     """Interpolate `logits` (h, w) to `height` x `width` and return only the pixels of `region`.
+
+    Args:
+        content: as for `positive_region`.
 
     Returns:
         float32, (rows of the region, columns of the region).
     """
-    first, weight = _taps(region.rows, logits.shape[0], height)
+    first, weight = _taps(region.rows, logits.shape[0], content[0] / height)
     second = np.minimum(first + 1, logits.shape[0] - 1)
     rows = logits[first] * (1 - weight)[:, np.newaxis] + logits[second] * weight[:, np.newaxis]
 
@@ -80,21 +90,25 @@ def bilinear(logits: Float32Array, height: int, width: int, region: Region) -> F
     for start in range(0, out.shape[1], TILE_COLUMNS):
         stop = min(start + TILE_COLUMNS, out.shape[1])
         tile = Span(region.columns.start + start, region.columns.start + stop)
-        band, weights = _band_matrix(tile, logits.shape[1], width)
+        band, weights = _band_matrix(tile, logits.shape[1], content[1] / width)
         np.matmul(rows[:, band], weights, out=out[:, start:stop])
     return out
 
 
-def _taps(span: Span, size_in: int, size_out: int) -> tuple[IntArray, Float32Array]:
-    """First source index and weight of the second, for each output index of `span`; edges repeat the border."""
-    source = np.maximum((np.arange(span.start, span.stop) + 0.5) * (size_in / size_out) - 0.5, 0)
+def _taps(span: Span, size_in: int, step: float) -> tuple[IntArray, Float32Array]:
+    """First source index and weight of the second, for each output index of `span`; edges repeat the border.
+
+    Args:
+        step: from one output index to the next, in source pixels.
+    """
+    source = np.maximum((np.arange(span.start, span.stop) + 0.5) * step - 0.5, 0)
     first = np.minimum(source.astype(np.intp), size_in - 1)
     return first, (source - first).astype(np.float32)
 
 
-def _band_matrix(span: Span, size_in: int, size_out: int) -> tuple[slice, Float32Array]:
+def _band_matrix(span: Span, size_in: int, step: float) -> tuple[slice, Float32Array]:
     """Source columns that `span` needs, and the (source, output) matrix that interpolates them."""
-    first, weight = _taps(span, size_in, size_out)
+    first, weight = _taps(span, size_in, step)
     second = np.minimum(first + 1, size_in - 1)
     matrix = np.zeros((second[-1] + 1 - first[0], len(first)), np.float32)
     output = np.arange(len(first))

@@ -16,16 +16,16 @@ import pytest
 
 from inference import run as run_module
 from inference.atomic import PREFIX, STALE_SECONDS, SUFFIX
-from inference.cases.case import make_case
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, SetupError
 from inference.model.metadata import ENCODER, PAIR
 from inference.model.pair import ModelPair
 from inference.options import Options
 from inference.run import case_paths, run_cases
-from inference.segment.segment import plan_of, segment
+from inference.segment.segment_case import segment_case
 from tests.support import hostile
 
 ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 4 * 2**30
 IMAGE = np.random.default_rng(0).integers(0, 256, (70, 90), np.uint8)
 BOX = np.array([[10, 10, 60, 50]])
 
@@ -213,14 +213,14 @@ class TestInOneProcess:
         names = write_cases(folders[0], 3)
         folders[1].mkdir()
 
-        def segment_but_one(case, plan, *others):
-            if plan.boxes[0, 0] == 11:
+        def segment_but_one(case, *others):
+            if case.boxes[0, 0] == 11:
                 raise fault
-            return segment(case, plan, *others)
+            return segment_case(case, *others)
 
-        monkeypatch.setattr(run_module, "segment", segment_but_one)
+        monkeypatch.setattr(run_module, "segment_case", segment_but_one)
         np.savez(folders[0] / names[1], imgs=IMAGE, boxes=BOX + 1)
-        assert run_cases(case_paths(folders[0]), folders[1], model, Options()) == EXIT_CASE_FAILED
+        assert run_cases(case_paths(folders[0]), folders[1], model, Options(), LIMIT) == EXIT_CASE_FAILED
         assert whole_results(folders[1]) == [names[0], names[2]]
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert errors[0].startswith(f"{names[1]}: ")
@@ -234,27 +234,17 @@ class TestInOneProcess:
         def fail(*_):
             raise SetupError("weights/encoder.onnx: broken")
 
-        monkeypatch.setattr(run_module, "segment", fail)
+        monkeypatch.setattr(run_module, "segment_case", fail)
         with pytest.raises(SetupError):
-            run_cases(case_paths(folders[0]), folders[1], model, Options())
+            run_cases(case_paths(folders[0]), folders[1], model, Options(), LIMIT)
 
     def test_too_large_a_case_is_refused_and_the_next_one_done(self, folders, model, caplog):
         np.savez(folders[0] / "3DBox_CT_1.npz", imgs=np.zeros((40, 200, 200), np.uint8), boxes=[[9, 9, 3, 99, 99, 5]])
         names = write_cases(folders[0], 1)
         folders[1].mkdir()
-        assert run_cases(case_paths(folders[0]), folders[1], model, Options(case_bytes=3 * 2**20)) == EXIT_CASE_FAILED
-        assert re.search(r"3DBox_CT_1.npz: .* needs \d+ MB of memory, the limit allows 3 MB", caplog.text)
+        assert run_cases(case_paths(folders[0]), folders[1], model, Options(), 250 * 2**20) == EXIT_CASE_FAILED
+        assert re.search(r"3DBox_CT_1.npz: .* needs \d+ MB of memory, the limit allows \d MB", caplog.text)
         assert whole_results(folders[1]) == names
-
-    def test_masks_are_the_same_whether_embeddings_are_kept_or_made_again(self, model):
-        volume = np.stack([np.roll(IMAGE, shift, axis=1) for shift in range(9)])
-        case = make_case(volume, np.array([[10, 10, 0, 60, 50, 8], [20, 5, 2, 70, 60, 4], [5, 20, 5, 40, 60, 8]]))
-
-        def masks(**shares):
-            options = Options(lanes=1, **shares)
-            return segment(case, plan_of(case, model, options), model, options)
-
-        np.testing.assert_array_equal(masks(kept_bytes=0, box_batch=1), masks())
 
 
 def test_memory_is_flat_over_many_cases(folders, run):

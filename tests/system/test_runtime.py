@@ -4,6 +4,8 @@ The two differ in the order of floating-point operations only, so that a pixel m
 How many may do so is stated here, as a share of the pixels that any mask covers.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ import torch
 from inference.cases.case import make_case, read_case
 from inference.model.pair import ModelPair
 from inference.options import F32, FLATTEN, LATER, LOGIT, PROPAGATE, SIZE, Options
-from inference.segment.segment import plan_of, segment
+from inference.segment.plan import make_plan
+from inference.segment.segment_case import segment_case
+from inference.segment.sweep import sweep
 from training.reference import segment_reference
 
 BUDGET = 2**30
@@ -21,8 +25,8 @@ HANDFUL_PROPAGATED = 2e-3
 
 
 def runtime_masks(case, weights, zoom=False, overlap=LATER, **choices):
-    model, options = ModelPair(weights, F32), Options(zoom=zoom, overlap=overlap, **choices)
-    return segment(case, plan_of(case, model, options), model, options)
+    options = Options(zoom=zoom, overlap=overlap, **choices)
+    return segment_case(case, ModelPair(weights, F32), options, 8 * BUDGET).segs
 
 
 def reference_masks(case, model, **options):
@@ -128,7 +132,7 @@ def test_zoom_is_the_mask_of_the_window_painted_back(shared_data, untrained):
     image = real_case(shared_data, "2DBox_Dermoscopy_0001").volume[0]
     box = np.array([[300, 200, 340, 230]])
     case = make_case(image, box)
-    (left, top, right, bottom) = plan_of(case, ModelPair(weights, F32), Options(zoom=True)).windows[1]
+    (left, top, right, bottom) = segment_case(case, ModelPair(weights, F32), Options(), BUDGET).windows[0]
     crop = make_case(image[top:bottom, left:right], box - [left, top, left, top])
 
     expected = np.zeros(image.shape[:2], np.uint8)
@@ -176,6 +180,10 @@ def test_without_room_for_embeddings_slices_are_encoded_again_for_the_same_masks
     kept = runtime_masks(case, weights, strategy=PROPAGATE)
     assert len(encoded) == 19  # slices 2 to 20
     encoded.clear()
-    again = runtime_masks(case, weights, strategy=PROPAGATE, kept_bytes=0)
+    model, options = ModelPair(weights, F32), Options(zoom=False, overlap=LATER)
+    plan = make_plan(case, model.metadata, options, 8 * BUDGET, model.threads)
+    model.prepare(plan.lanes)
+    again = np.zeros_like(kept)
+    sweep(case, replace(plan, kept_bytes=0), model, again, lambda fraction: None)
     assert len(encoded) == 19 + 4  # on 5, its middle, and on 6 to 8 the first goes up where the second comes down
     assert different_share(kept, again) <= HANDFUL_PROPAGATED

@@ -1,13 +1,19 @@
-"""What the image is made of: pinned, hashed, and listed."""
+"""What the image is made of: pinned, hashed, and listed; its version and its licences."""
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from setuptools.config.pyprojecttoml import read_configuration
+
+import inference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,3 +48,106 @@ def test_bill_of_materials_names_packages_with_hashes_and_bundled_libraries(bill
 def test_bill_of_materials_names_the_models(bill):
     models = {part["name"] for part in bill["components"] if part["type"] == "machine-learning-model"}
     assert {"weights/encoder.onnx", "weights/decoder.onnx"} <= models
+
+
+def test_one_version_everywhere():
+    found = {
+        "package": read_configuration(ROOT / "pyproject.toml")["project"]["version"],
+        "CHANGELOG.md": in_file("CHANGELOG.md", r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$"),  # the newest comes first
+        "CITATION.cff": str(citation()["version"]),
+        "label of the image": in_file("Dockerfile", r"^ARG VERSION=(\S+)$"),
+    }
+    assert found == dict.fromkeys(found, inference.__version__)
+
+
+def test_the_package_holds_all_of_the_runtime():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent.relative_to(ROOT / "inference") for path in (ROOT / "inference").rglob("*.py")}
+    assert setuptools["package-dir"] == {"qmedsam": "inference"}
+    assert set(setuptools["packages"]) == {".".join(["qmedsam", *folder.parts]) for folder in folders}
+
+
+def test_the_licence_of_the_code_is_apache_2_word_for_word():
+    text = (ROOT / "LICENSE").read_bytes()
+    assert hashlib.sha256(text).hexdigest() == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+@pytest.mark.parametrize("licence", ["LICENSE", "weights/LICENSE.md"])
+def test_both_licences_are_named_wherever_the_project_says_what_it_is(licence):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert licence in project["license-files"]
+    assert f"]({licence})" in (ROOT / "README.md").read_text()
+    assert project["license"] == citation()["license"] == "Apache-2.0"
+    label = in_file("Dockerfile", r'org\.opencontainers\.image\.licenses="(.*)"')
+    assert label == "Apache-2.0 AND LicenseRef-QMedSAM-weights"
+
+
+def test_what_the_dockerfile_copies_reaches_the_builder_and_the_licences_with_it():
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    sources = [ROOT / name for names in copied for name in names.split()]
+    assert all(source.exists() for source in sources)
+    files = [[source] if source.is_file() else list(source.rglob("*.*")) for source in sources]
+    assert all(any(map(reaches_the_builder, some)) for some in files)
+    assert all(reaches_the_builder(ROOT / name) for name in ("LICENSE", "weights/LICENSE.md", "weights/DATASETS.md"))
+
+
+def reaches_the_builder(file: Path) -> bool:
+    """What `.dockerignore` says of a file: of the patterns that fit it or a folder of its, the last decides."""
+    name = file.relative_to(ROOT)
+    let_in = True
+    for rule in (ROOT / ".dockerignore").read_text().split():
+        pattern = re.escape(rule.lstrip("!")).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+        if any(re.fullmatch(pattern, str(part)) for part in (name, *name.parents)):
+            let_in = rule.startswith("!")
+    return let_in
+
+
+def test_licence_of_the_weights_counts_every_data_set_once():
+    """Names, and sums of data sets and images, are those of weights/DATASETS.md."""
+    images = {row[0].strip("`"): int(row[3]) for row in table("weights/DATASETS.md") if row[0].startswith("`")}
+    rows = [row for row in table("weights/LICENSE.md") if "`" in row[4]]
+    listed = [re.findall(r"`(\w+)`", row[4]) for row in rows]
+    assert sorted(name for names in listed for name in names) == sorted(images)
+    assert [row[2:4] for row in rows] == [[str(len(names)), f"{total(names, images):,}"] for names in listed]
+    assert [row[2:4] for row in table("weights/LICENSE.md")][-1] == [
+        f"**{len(images)}**",
+        f"**{sum(images.values()):,}**",
+    ]
+    restricted, unstated = listed[:4], listed[4:6]
+    text = " ".join((ROOT / "weights/LICENSE.md").read_text().split())
+    assert (
+        f"Of the {len(images)} data sets, {sum(map(len, restricted))} allow research or non-commercial use only" in text
+    )
+    assert f"{sum(map(len, unstated))} state no licence for their data at all" in text
+    assert (
+        round(sum(total(names, images) for names in restricted + unstated) / sum(images.values()), 1) == 0.5
+    )  # "half"
+
+
+def total(names: list[str], images: dict[str, int]) -> int:
+    return sum(images[name] for name in names)
+
+
+def table(name: str) -> list[list[str]]:
+    """The cells of all table rows of a page."""
+    lines = (ROOT / name).read_text().splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
+
+
+def in_file(name: str, pattern: str) -> str | None:
+    match = re.search(pattern, (ROOT / name).read_text(), re.MULTILINE)
+    return match and match[1]
+
+
+def citation() -> dict:
+    return yaml.safe_load((ROOT / "CITATION.cff").read_text())
+
+
+def test_the_citation_has_what_the_format_asks_for():
+    """Citation File Format 1.2.0: what it requires of the software and of each reference."""
+    about = citation()
+    assert str(about["cff-version"]) == "1.2.0"
+    assert about.keys() >= {"title", "message", "authors"}
+    assert all(reference.keys() >= {"type", "title", "authors"} for reference in about["references"])
+    people = [person for work in (about, *about["references"]) for person in work["authors"]]
+    assert all(person.keys() & {"name", "family-names"} for person in people)

@@ -24,13 +24,13 @@ LIBRARIES = ("numpy", "cv2", "openvino")
 # Module and name of a function or method of the runtime, and the stage that it is.
 STAGES = {
     ("inference.cli", "parse"): "command line",
-    ("inference.model.pair", "Model.__init__"): "model: metadata, start of loading",
+    ("inference.model.pair", "ModelPair.__init__"): "model: metadata, start of loading",
     ("inference.model.compiled_cache", "load_compiled"): "model: load {1.stem}",
     ("inference.cases.case", "read_case"): "read case",
-    ("inference.segment.segment", "plan_of"): "plan",
+    ("inference.segment.plan", "make_plan"): "plan",
     ("inference.segment.preprocess", "encoder_input"): "preprocess",
-    ("inference.model.pair", "Model.encode"): "encode (waits for the model)",
-    ("inference.model.pair", "Model.decode"): "decode (waits for the model)",
+    ("inference.model.pair", "ModelPair.encode"): "encode (waits for the model)",
+    ("inference.model.pair", "ModelPair.decode"): "decode (waits for the model)",
     ("inference.segment.resample", "positive_region"): "mask: find region",
     ("inference.segment.resample", "bilinear"): "mask: resample",
     ("inference.segment.paint", "Canvas.paint"): "mask: paint",

@@ -22,8 +22,9 @@ from inference.cases.case import Case, read_case
 from inference.cases.npz import write_segs
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.run import segment_within_memory
-from inference.segment.plan import Plan
+from inference.segment.memory import case_budget, memory_limit
+from inference.segment.plan import make_plan
+from inference.segment.segment_case import segment_case
 
 PLAIN, ZOOMED = "plain", "zoomed"
 WAYS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
@@ -34,19 +35,19 @@ def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -
 
     segs: by way, the file for the masks.
     """
-    plans: dict[str, Plan] = {}
+    memory = memory_limit()
     for way, options in WAYS.items():
-        masks, plans[way] = segment_within_memory(case, model, options)
-        write_segs(segs[way], masks)
+        write_segs(segs[way], segment_case(case, model, options, memory).segs)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(repeats):
         for way, options in WAYS.items():
             start = time.perf_counter()
-            segment_within_memory(case, model, options)
+            segment_case(case, model, options, memory)
             times[way].append(1000 * (time.perf_counter() - start))
+    route = make_plan(case, model.metadata, WAYS[ZOOMED], memory, model.threads).route
     return {
         "boxes": len(case.boxes),
-        "passes": len(set(plans[ZOOMED].chosen.tolist())),
+        "passes": len({view.window for visit in route.visits for view in visit.views}),
         **{f"{way}_ms": median(times[way]) for way in WAYS},
     }
 
@@ -68,11 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = ModelPair(options.weights, cache=options.cache)
     for path in tqdm(sorted((options.val / "imgs").glob("*.npz")), desc="zoom", unit="case", disable=None):
         segs = {way: options.segs / way / path.name for way in WAYS}
-        print(
-            json.dumps(
-                {"case": path.name, **measure(read_case(path, Options().case_bytes), model, options.repeats, segs)}
-            )
-        )
+        print(json.dumps({"case": path.name, **measure(read_case(path, case_budget()), model, options.repeats, segs)}))
     return 0
 
 

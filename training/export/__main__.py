@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             model = build_model(options.model or DEFAULT_MODEL)
             fill_randomly(model, options.untrained)
         export_pair(model, options.out, options.normalise)
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.out}: encoder.onnx and decoder.onnx of {model.name}")

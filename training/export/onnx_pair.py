@@ -24,6 +24,7 @@ def describe(model: nn.Module, embeddings: int, normalise: str, precision: str) 
         "model": model.name,
         "encoder": type(model.image_encoder).__module__.rpartition(".")[2],
         "input_size": str(model.input_size),
+        "logit_size": str(model.logit_size),
         "normalise": normalise,
         "box_convention": model.box_convention,
         "embeddings": ",".join(embedding_names(embeddings)),

@@ -1,7 +1,7 @@
 """Exporting a model: the graphs of its encoder and its decoder, as ONNX files of the runtime.
 
     encoder: image (1, 3, S, S) float32 in 0..1 -> image_embedding, and image_embedding_1, ... where there are more
-    decoder: those, boxes (N, 4) float32 xyxy in input pixels -> low_res_logits (N, 256, 256), iou (N,); any N
+    decoder: those, boxes (N, 4) float32 xyxy in input pixels -> low_res_logits (N, L, L), iou (N,); any N
 
 The decoder holds the prompt encoder, and of the mask decoder the single-mask output only. Both are arranged for speed
 (see training.export.form); embeddings have the shape that suits this, and only the decoder of the pair can read them.
@@ -58,8 +58,12 @@ def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
 
     A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
     with integer weights.
+
+    Raises:
+        ValueError: a pair that the runtime could not run right.
     """
     image = torch.zeros(1, 3, model.input_size, model.input_size)
+    logit_size = model.logit_size
     model = for_export(merge_batchnorm(copy.deepcopy(model).eval()))
     with torch.no_grad():
         embeddings = model.encode(image)
@@ -70,4 +74,16 @@ def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     encoder = trace_onnx(Encoder(model), (image,), ["image"], names)
     outputs = ["low_res_logits", "iou"]
     decoder = trace_onnx(Decoder(model), (*embeddings, boxes), [*names, "boxes"], outputs, any_number)
+    check_logits(decoder, logit_size)
     return encoder, decoder
+
+
+def check_logits(decoder: onnx.ModelProto, logit_size: int) -> None:
+    """Check that a decoder's logits are as large as the metadata are going to say: the runtime could not tell.
+
+    Raises:
+        ValueError: they are not (N, logit_size, logit_size).
+    """
+    shape = [side.dim_value for side in decoder.graph.output[0].type.tensor_type.shape.dim]
+    if shape[1:] != [logit_size, logit_size]:
+        raise ValueError(f"the decoder's logits have shape {shape}, the model's are {logit_size} x {logit_size}")

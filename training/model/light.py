@@ -11,7 +11,7 @@ class LightModel(nn.Module):
     """Same interface as LiteMedSAM; four embeddings, coarse to fine (strides 16, 8, 4, 2), in place of one."""
 
     name = "light"
-    input_size = 256
+    input_size = logit_size = 256
     box_convention = PIXEL_EDGES
 
     def __init__(

@@ -24,6 +24,7 @@ class SAM(nn.Module):
         super().__init__()
         self.name = name
         self.input_size = prompt_encoder.input_size
+        self.logit_size = 4 * prompt_encoder.grid  # the mask decoder enlarges the image embedding twice by two
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder

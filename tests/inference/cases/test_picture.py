@@ -8,15 +8,6 @@ from inference.cases.case import make_case
 from inference.cases.overlay import write_overlay
 from inference.cases.picture import read_picture, write_mask
 from inference.errors import CaseError
-from inference.model.metadata import AFTER_PADDING, INDICES, Metadata
-from inference.segment.plan import make_plan
-
-METADATA = Metadata("light", "light_encoder", 256, AFTER_PADDING, INDICES, ("image_embedding",), "float32", "0123")
-
-
-def whole_image(case):
-    return make_plan(case.boxes, *case.shape[1:], METADATA, zoom=False)
-
 
 BOX = [2.0, 2.0, 20.0, 20.0]
 RAMP = np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
@@ -72,7 +63,7 @@ def test_overlay_of_an_image_shows_mask_and_box(tmp_path):
     case = make_case(np.zeros((100, 100), np.uint8), np.array([[10, 10, 60, 60]]))
     segs = np.zeros((100, 100), np.uint8)
     segs[30:50, 30:50] = 1
-    write_overlay(tmp_path / "a.png", case, segs, whole_image(case))
+    write_overlay(tmp_path / "a.png", case, segs)
     picture = cv2.imread(str(tmp_path / "a.png"))
     assert picture.shape == (400, 400, 3)
     assert picture[160, 160].any()  # inside the mask
@@ -82,11 +73,11 @@ def test_overlay_of_an_image_shows_mask_and_box(tmp_path):
 
 def test_overlay_of_a_volume_is_a_montage_of_slices_with_boxes(tmp_path):
     case = make_case(np.full((40, 20, 400), 50, np.uint8), np.array([[5, 5, 10, 300, 15, 29]]))
-    write_overlay(tmp_path / "a.png", case, np.zeros((40, 20, 400), np.uint8), whole_image(case))
+    write_overlay(tmp_path / "a.png", case, np.zeros((40, 20, 400), np.uint8))
     assert cv2.imread(str(tmp_path / "a.png")).shape == (3 * 20, 4 * 400, 3)
 
 
 def test_overlay_without_boxes(tmp_path):
     case = make_case(np.zeros((30, 30, 3), np.uint8), np.empty((0, 4)))
-    write_overlay(tmp_path / "a.png", case, np.zeros((30, 30), np.uint8), whole_image(case))
+    write_overlay(tmp_path / "a.png", case, np.zeros((30, 30), np.uint8))
     assert (tmp_path / "a.png").stat().st_size > 0

@@ -25,7 +25,7 @@ def test_equals_torch_on_the_whole_frame(height, width):
     logits = smooth_logits(190, 256, seed=1)
     whole = Region(Span(0, height), Span(0, width))
     np.testing.assert_allclose(
-        bilinear(logits, height, width, whole), interpolate(logits, height, width), rtol=0, atol=2e-4
+        bilinear(logits, (190, 256), height, width, whole), interpolate(logits, height, width), rtol=0, atol=2e-4
     )
 
 
@@ -35,10 +35,10 @@ def test_nothing_is_positive_outside_the_region(height, width, corner):
     logits = np.full((190, 256), -1.0, np.float32)
     top, left = corner
     logits[top : top + 10, left : left + 10] = 4.0
-    region = positive_region(logits, height, width)
+    region = positive_region(logits, (190, 256), height, width)
     expected = interpolate(logits, height, width) > 0
     inside = np.zeros_like(expected)
-    inside[region.rows.slice, region.columns.slice] = bilinear(logits, height, width, region) > 0
+    inside[region.rows.slice, region.columns.slice] = bilinear(logits, (190, 256), height, width, region) > 0
     assert expected.any()
     np.testing.assert_array_equal(inside, expected)
 
@@ -46,16 +46,16 @@ def test_nothing_is_positive_outside_the_region(height, width, corner):
 def test_region_is_small_for_a_small_object():
     logits = np.full((192, 256), -1.0, np.float32)
     logits[50:60, 70:80] = 1.0
-    region = positive_region(logits, 3000, 4000)
+    region = positive_region(logits, (192, 256), 3000, 4000)
     pixels = (region.rows.stop - region.rows.start) * (region.columns.stop - region.columns.start)
     assert pixels < 0.01 * 3000 * 4000
 
 
 def test_no_positive_logit_gives_an_empty_region():
-    region = positive_region(np.full((64, 64), -0.5, np.float32), 500, 500)
+    region = positive_region(np.full((64, 64), -0.5, np.float32), (64, 64), 500, 500)
     assert not region.rows
     assert not region.columns
 
 
 def test_zero_is_not_positive():
-    assert not positive_region(np.zeros((64, 64), np.float32), 500, 500).rows
+    assert not positive_region(np.zeros((64, 64), np.float32), (64, 64), 500, 500).rows

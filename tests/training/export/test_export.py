@@ -16,6 +16,7 @@ from training.export.__main__ import main
 from training.export.form import for_export
 from training.export.form.layers import rows
 from training.export.onnx_pair import describe, embedding_names, write_pair
+from training.export.pair import trace_pair
 from training.model import checkpoint
 from training.model.checkpoint import save_checkpoint
 
@@ -129,3 +130,10 @@ def test_nothing_is_left_behind_when_export_fails(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "bad.pth" in message
     assert message.count("\n") == 1
+
+
+def test_logits_of_another_size_than_the_model_says_are_refused():
+    model = small_sam()
+    model.logit_size = SIZE // 2
+    with pytest.raises(ValueError, match=f"the model's are {SIZE // 2} x {SIZE // 2}"):
+        trace_pair(model)

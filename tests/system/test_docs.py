@@ -1,0 +1,75 @@
+"""The guides: their links lead somewhere, and the commands, files and settings that they name exist."""
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+GUIDES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "weights").glob("*.md"))]
+HISTORY = ("CHANGELOG.md", "DATASETS.md")  # what they name need not exist any more
+CURRENT = [guide for guide in GUIDES if guide.name not in HISTORY]
+
+
+def name(guide: Path) -> str:
+    return str(guide.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=name)
+def test_relative_links_lead_to_files_and_headings(guide):
+    links = re.findall(r"\]\(([^)\s]+)\)", guide.read_text())
+    local = [link.partition("#") for link in links if not re.match(r"https?://|mailto:", link)]
+    targets = [(guide.parent / path if path else guide, heading) for path, _, heading in local]
+    assert [str(path) for path, _ in targets if not path.exists()] == []
+    assert [heading for path, heading in targets if heading and heading not in anchors(path)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as they stand in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("guide", CURRENT, ids=name)
+def test_modules_and_targets_to_start_exist(guide):
+    text = guide.read_text()
+    modules = {module.rstrip(".") for module in re.findall(r"\w -m\s+([a-z][\w.]*)", text)}
+    assert {module for module in modules if not can_be_started(module)} == set()
+    goals = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE))
+    assert goals <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def can_be_started(module: str) -> bool:
+    if (ROOT / module.partition(".")[0]).is_dir():
+        path = ROOT / module.replace(".", "/")
+        return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+    return find_spec(module) is not None
+
+
+@pytest.mark.parametrize("guide", CURRENT, ids=name)
+def test_files_of_the_code_exist(guide):
+    folders = r"(?:inference|training|container|tests)/"
+    named = set(re.findall(rf"(?<![\w./]){folders}[\w./*-]*", guide.read_text())) - {
+        "training/configs/compare/LIST.yaml"
+    }
+    assert {path for path in named if not any(ROOT.glob(path.rstrip("/.")))} == set()
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 180
+
+
+def test_readme_explains_the_options_that_the_command_has():
+    usage = subprocess.run([sys.executable, "-m", "inference", "--help"], cwd=ROOT, capture_output=True, text=True)
+    of_the_command = options(usage.stdout) - {"--help"}
+    table = re.findall(r"^\| (`-.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert "--input" in of_the_command
+    assert options(" ".join(table)) == of_the_command
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"--[a-z][a-z-]+", text))
