@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-NOT_SHARED = "no ../shared beside this checkout, which holds real cases and reference outputs"
+NOT_SHARED = "no ../shared beside this checkout (real cases, reference outputs)"
 
 
 def _shared_folder(name: str) -> Path:

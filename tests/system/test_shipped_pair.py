@@ -55,7 +55,10 @@ def dice(cases, cache, shared_data, tmp_path):
         assert main([*map(str, arguments)]) == EXIT_OK
         scores = {}
         for name in FLOORS:
-            with np.load(shared_data / "val" / "gts" / f"{name}.npz") as truth, np.load(tmp_path / f"{name}.npz") as ours:
+            with (
+                np.load(shared_data / "val" / "gts" / f"{name}.npz") as truth,
+                np.load(tmp_path / f"{name}.npz") as ours,
+            ):
                 scores[name], _ = case_scores(truth["gts"], ours["segs"], truth.get("spacing"))
         return scores
 
