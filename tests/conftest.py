@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests; what needs the real data beside the project is skipped where it is absent, and counted."""
+"""Fixtures shared by all tests. Without the real data beside the project, what needs it is skipped, and counted."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,9 +1,9 @@
 """The pair in `weights/` segments as well as it did when it was shipped: a floor under its Dice on validation cases.
 
-The cases are one small image of each modality and a volume, chosen among those whose Dice hardly depends on the CPU and its
-arithmetic (0.003 at most between bf16 and float32, AMX, AVX-512 and AVX2), but falls when the weights are rounded to 4 bits
-or the logits are off by a half. A new pair, or a runtime that makes other masks, brings floors of its own: 0.01 below its
-scores.
+The cases are one small image of each modality and a volume, chosen among those whose Dice hardly depends on CPU and
+arithmetic (0.003 at most between bf16 and float32, AMX, AVX-512 and AVX2), but falls when the weights are rounded to
+4 bits or the logits are off by a half. A new pair, or a runtime that makes other masks, brings floors of its own: 0.01
+below its scores.
 """
 
 from pathlib import Path

@@ -69,7 +69,7 @@ def test_the_region_is_that_of_the_object_and_not_of_the_window():
 
 @pytest.mark.parametrize("logit_size", [64, 32])
 def test_logits_in_the_padding_show_nothing(logit_size):
-    """80 x 100 pixels fill 51 of 64 rows; in coarser logits the image ends within a row, which still shows some of it."""
+    """80 x 100 pixels fill 51 of 64 rows; coarser logits end within a row, which still shows some of the image."""
     shown = -(-51 * logit_size // 64)
     logits = np.full((logit_size, logit_size), -4.0)
     logits[shown:] = 4
