@@ -30,10 +30,11 @@ litemedsam: $(TRAINING)/installed  ## LiteMedSAM on one GPU, from nothing to wei
 	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train
 	$(TRAINING)/bin/python -m training.litemedsam --root datasets/train --val $(VAL) --minutes $(MINUTES)
 
-lint: $(TRAINING)/installed  ## lint, format check, types of inference/
+lint: $(TRAINING)/installed  ## lint, format check, types of inference/, who may import whom
 	$(TRAINING)/bin/ruff check .
 	$(TRAINING)/bin/ruff format --check .
 	$(TRAINING)/bin/mypy
+	$(TRAINING)/bin/lint-imports --no-cache --no-logo
 
 container-test: $(RUNTIME)/installed  ## build the image; the demo and all faults in it, within memory limits (10 minutes)
 	$(RUNTIME)/bin/python -m container.test

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError
 from .options import AUTO, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
-from .segment.memory import max_picture_pixels, memory_limit, share_out
+from .segment.memory import case_budget, max_picture_pixels, memory_limit, share_out
 
 if TYPE_CHECKING:
     from .model.pair import ModelPair
@@ -202,7 +202,7 @@ def _run_picture(parsed: argparse.Namespace, model: "ModelPair", options: Option
     from .segment.segment_case import segment_case
 
     try:
-        case = read_picture(parsed.image, parsed.boxes)
+        case = read_picture(parsed.image, parsed.boxes, case_budget())
         for warning in case.warnings:
             log.warning("%s: %s", parsed.image.name, warning)
         segs, windows = segment_case(case, model, options, limit)

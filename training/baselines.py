@@ -23,41 +23,41 @@ GRABCUT_ITERATIONS = 5
 GRABCUT_MARGIN = 0.5  # of the box's sides, on each side: the background that GrabCut learns from
 GRABCUT_LEAST_MARGIN = 8  # pixels
 
-Window = tuple[slice, slice]  # rows and columns of a box
-Method = Callable[[np.ndarray, Window], np.ndarray]
+Rectangle = tuple[slice, slice]  # rows and columns of a box
+Method = Callable[[np.ndarray, Rectangle], np.ndarray]
 
 
-def filled_box(image: np.ndarray, window: Window) -> np.ndarray:
+def filled_box(image: np.ndarray, box: Rectangle) -> np.ndarray:
     """The whole box.
 
     Args:
         image: uint8 (H, W, 3).
-        window: the box's rows and columns in it.
+        box: its rows and columns.
 
     Returns:
-        Bool mask of the window's shape, as from every method here.
+        Bool mask of the box's shape, as from every method here.
     """
-    return np.ones(image[window].shape[:2], bool)
+    return np.ones(image[box].shape[:2], bool)
 
 
-def otsu(image: np.ndarray, window: Window) -> np.ndarray:
+def otsu(image: np.ndarray, box: Rectangle) -> np.ndarray:
     """The bright or the dark side of Otsu's threshold inside the box: the one that has less of the box's border."""
-    gray = cv2.cvtColor(np.ascontiguousarray(image[window]), cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2GRAY)
     threshold, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     bright = gray > threshold
     border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
     return _or_filled(~bright if border.mean() > 0.5 else bright)
 
 
-def grabcut(image: np.ndarray, window: Window) -> np.ndarray:
+def grabcut(image: np.ndarray, box: Rectangle) -> np.ndarray:
     """GrabCut of the box and a margin around it, everything outside the box being background."""
-    around = tuple(_widened(side, length) for side, length in zip(window, image.shape[:2], strict=True))
-    inside = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(window, around, strict=True))
+    around = tuple(_widened(side, length) for side, length in zip(box, image.shape[:2], strict=True))
+    inside = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(box, around, strict=True))
     crop = np.ascontiguousarray(image[around])
     labels = np.full(crop.shape[:2], cv2.GC_BGD, np.uint8)
     labels[inside] = cv2.GC_PR_FGD
     if (labels == cv2.GC_PR_FGD).all():  # no background to learn from
-        return filled_box(image, window)
+        return filled_box(image, box)
     cv2.setRNGSeed(0)  # GrabCut starts from a random k-means
     cv2.grabCut(crop, labels, None, None, None, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return _or_filled(labels[inside] == cv2.GC_PR_FGD)
@@ -80,10 +80,10 @@ def segment(case: Case, method: Method) -> np.ndarray:
     """Label map of a case, (H, W) or (D, H, W): label i, counted from 1, is the object of the i-th box."""
     segs = np.zeros(case.shape, case.segs_dtype)
     for label, (x_min, y_min, z_min, x_max, y_max, z_max) in enumerate(case.boxes.astype(int), 1):
-        window = slice(y_min, y_max + 1), slice(x_min, x_max + 1)
-        window = tuple(slice(*side.indices(length)) for side, length in zip(window, case.shape[1:], strict=True))
+        sides = slice(y_min, y_max + 1), slice(x_min, x_max + 1)
+        box = tuple(slice(*side.indices(length)) for side, length in zip(sides, case.shape[1:], strict=True))
         for z in range(z_min, z_max + 1):
-            segs[z][window][method(_rgb(case.volume[z]), window)] = label
+            segs[z][box][method(_rgb(case.volume[z]), box)] = label
     return segs if case.is_volume else segs[0]
 
 

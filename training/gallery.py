@@ -14,9 +14,9 @@ from training.data.augmentation import AugmentationConfig, Range
 from training.data.batch import Batch, cut_planes, draw_batch, render
 from training.data.boxes import BoxConfig
 from training.data.config import DataConfig
+from training.data.phantoms import Phantom, ct_slice, dermoscopy
 from training.data.slices import Slice
 from training.data.targets import TargetConfig, find_targets
-from training.phantoms import Phantom, ct_slice, dermoscopy
 
 COLUMNS = 8
 TILE = 112  # px

@@ -9,15 +9,15 @@ import pandas as pd
 from inference.atomic import write_atomically
 from inference.errors import CaseError, SetupError
 from inference.model.metadata import AFTER_PADDING
-from training import ptq
-from training.compare import Comparison, as_text, compare
 from training.export.pair import export_pair
+from training.export.post_training import export_calibrated
 from training.model.checkpoint import CheckpointError, load_model
-from training.qat import train_stages
-from training.train import train
+from training.scoring.validation import ValidationConfig
+from training.trainer.comparison import Comparison, as_text, compare
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST, BEST_HALF
-from training.validate import ValidationConfig
+from training.trainer.stage_runs import train_stages
 
 DESCRIPTION = """\
 Train LiteMedSAM on one GPU: stage 0 in floating point, stages 1 to 3 of quantization-aware training distilled from it
@@ -48,9 +48,7 @@ def train_all(args: argparse.Namespace) -> dict[str, Path]:
     last = train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, "litemedsam_stage{}.yaml")
 
     export_pair(load_model(last), args.runs / "int8")
-    ptq_arguments = ["--checkpoint", floating, "--root", args.root, "--out", args.runs / "ptq", "--images", args.images]
-    if ptq.main([str(argument) for argument in ptq_arguments]) != 0:
-        raise ValueError("post-training quantization failed")
+    export_calibrated(load_model(floating), args.root, args.runs / "ptq", args.images)
     stages = {f"stage {stage}": args.runs / f"stage{stage}" / BEST for stage in (1, 2, 3)}
     return {"float": floating, **stages, EXPORTED: args.runs / "int8", "PTQ": args.runs / "ptq"}
 

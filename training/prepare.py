@@ -18,10 +18,11 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.atomic import write_atomically
+from inference.cases.intensity import rescale_percentiles
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError
 from training.data import statistics
-from training.data.case import Case, as_label_map, case_files, read_case, write_case
-from training.data.intensity import rescale_percentiles, window
+from training.data.intensity import window_level
+from training.data.labelled_case import LabelledCase, as_label_map, case_files, read_labelled_case, write_labelled_case
 from training.data.sources import (
     on_one_grid,
     read_dicom_series,
@@ -30,6 +31,7 @@ from training.data.sources import (
     read_label_volume,
     read_nifti,
 )
+from training.scoring.csv_table import write_csv
 
 DESCRIPTION = """\
 Make the training tree from what people have:
@@ -63,10 +65,10 @@ class Job:
 
     source: Path
     target: Path
-    make: Callable[[], Case]
+    make: Callable[[], LabelledCase]
 
 
-def make_image_case(image: Path, label: Path, longest_side: int | None, binary_threshold: int | None) -> Case:
+def make_image_case(image: Path, label: Path, longest_side: int | None, binary_threshold: int | None) -> LabelledCase:
     pixels, labels = _existing(read_image, image), _label(read_label_image, label)
     if binary_threshold is not None:
         labels = (labels > binary_threshold).astype(np.uint8)
@@ -74,14 +76,14 @@ def make_image_case(image: Path, label: Path, longest_side: int | None, binary_t
         size = tuple(max(1, round(side * longest_side / max(labels.shape))) for side in labels.shape[::-1])
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return Case(pixels, as_label_map(labels))
+    return LabelledCase(pixels, as_label_map(labels))
 
 
-def make_volume_case(image: Path, label: Path, ct_window: tuple[float, float] | None) -> Case:
+def make_volume_case(image: Path, label: Path, ct_window: tuple[float, float] | None) -> LabelledCase:
     volume = read_dicom_series(image) if image.is_dir() else read_nifti(image)
     values, labels, spacing = on_one_grid(volume, _label(read_label_volume, label, volume))
-    grey = window(values, *ct_window) if ct_window else rescale_percentiles(values)
-    return Case(grey, as_label_map(labels), spacing)
+    grey = window_level(values, *ct_window) if ct_window else rescale_percentiles(values)
+    return LabelledCase(grey, as_label_map(labels), spacing)
 
 
 def _existing(read: Callable, path: Path, *more: object) -> Any:
@@ -142,7 +144,7 @@ def _volume_job(args: argparse.Namespace, image: Path, label: Path, stem: str) -
 
 def volume_jobs(args: argparse.Namespace) -> Iterator[Job]:
     for path in case_files(args.input):
-        yield Job(path, args.out / path.relative_to(args.input), partial(read_case, path))
+        yield Job(path, args.out / path.relative_to(args.input), partial(read_labelled_case, path))
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -167,7 +169,7 @@ def run_job(job: Job) -> str | None:
     """Make one case; the reason in one line if that is not possible."""
     cv2.setNumThreads(1)  # the processes are the parallelism
     try:
-        write_case(job.target, job.make())
+        write_labelled_case(job.target, job.make())
     except (CaseError, OSError, ValueError, MemoryError) as error:
         return f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}"
     return None
@@ -236,7 +238,7 @@ def stats(args: argparse.Namespace) -> int:
         table = statistics.table_by_modality(cases)
         print(table.to_string(index=False))
         if args.csv:
-            write_atomically(args.csv, lambda file: table.to_csv(file, index=False))
+            write_csv(args.csv, table.to_dict("records"))
         if args.plot:
             picture_format = args.plot.suffix.lstrip(".") or "png"
             write_atomically(args.plot, lambda file: statistics.draw(cases, file, picture_format))

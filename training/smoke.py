@@ -12,16 +12,19 @@ import pandas as pd
 import torch
 
 from inference.errors import CaseError
-from training import ptq
-from training.data.case import Case, case_files, read_case, write_case
+from training.data.labelled_case import LabelledCase, case_files, read_labelled_case, write_labelled_case
 from training.data.targets import TargetConfig, find_targets
-from training.evaluate import MEAN, evaluate_folder, summarise
 from training.export.pair import export_pair
+from training.export.post_training import export_calibrated
 from training.model.checkpoint import CheckpointError, load_model
-from training.train import train
+from training.scoring.csv_table import write_csv
+from training.scoring.folder import evaluate_folder, summarise
+from training.scoring.means import MEAN, by_modality
+from training.scoring.validation import ValidationConfig, open_runner, score_cases
 from training.trainer.config import read_config
+from training.trainer.loop import train
 from training.trainer.run import BEST
-from training.validate import ValidationConfig, by_modality, open_runner, score_cases
+from training.trainer.stage_runs import CONFIGS
 
 DESCRIPTION = """\
 Proof at small scale: stage 0 overfits 16 real images (DSC above 0.9); stages 1 to 3 of quantization-aware training and
@@ -36,12 +39,11 @@ LEAST_FLOAT_DSC = 0.9
 LARGEST_LOSS = 0.02
 LARGEST_EXPORT_ERROR = 0.01
 PREDICT = Path(__file__).parents[1] / "predict.sh"
-CONFIGS = Path(__file__).parent / "configs"
 EXPORTED = "smoke_stage3 as an int8 pair"
 STAGES = ("smoke_stage0", "smoke_stage1", "smoke_stage2", "smoke_stage3")
 
 
-def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
+def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, LabelledCase]]:
     """(`Modality/Dataset`, case) of `count` images, by turns from all modalities; only their large, solid objects are
     kept.
 
@@ -51,7 +53,7 @@ def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
     queues: dict[str, list[Path]] = {}
     for path in case_files(root):
         queues.setdefault(path.relative_to(root).parts[0], []).append(path)
-    chosen: list[tuple[str, Case]] = []
+    chosen: list[tuple[str, LabelledCase]] = []
     while len(chosen) < count and any(queues.values()):
         for queue in queues.values():
             found = next_case(root, queue)
@@ -62,33 +64,33 @@ def choose_cases(root: Path, count: int = IMAGES) -> list[tuple[str, Case]]:
     return chosen
 
 
-def next_case(root: Path, queue: list[Path]) -> tuple[str, Case] | None:
+def next_case(root: Path, queue: list[Path]) -> tuple[str, LabelledCase] | None:
     """Take files off the queue up to the first image with a large, solid object."""
     while queue:
         path = queue.pop(0)
         dataset = path.parent.relative_to(root).as_posix()
-        case = read_case(path)
+        case = read_labelled_case(path)
         if not case.is_volume and (kept := with_solid_objects(case, dataset)).gts.any():
             return dataset, kept
     return None
 
 
-def with_solid_objects(case: Case, dataset: str) -> Case:
+def with_solid_objects(case: LabelledCase, dataset: str) -> LabelledCase:
     targets = find_targets(case.gts, dataset, TargetConfig(unions={}))
     box_areas = np.prod(targets.boxes[:, 2:] - targets.boxes[:, :2], axis=1)
     solid = (targets.areas >= LEAST_SHARE * case.gts.size) & (targets.areas >= LEAST_FILL * box_areas)
     gts = np.zeros_like(case.gts)
     for label, target in enumerate(np.flatnonzero(solid), start=1):
         gts[targets.objects == targets.members[target][0]] = label
-    return Case(case.imgs, gts)
+    return LabelledCase(case.imgs, gts)
 
 
-def write_roots(cases: list[tuple[str, Case]], out: Path) -> None:
+def write_roots(cases: list[tuple[str, LabelledCase]], out: Path) -> None:
     """Write the cases twice: `out/data`, a training tree, and `out/val`, validation cases with their tight boxes."""
     for part in ("imgs", "gts"):
         (out / "val" / part).mkdir(parents=True, exist_ok=True)
     for number, (dataset, case) in enumerate(cases):
-        write_case(out / "data" / dataset / f"{number}.npz", case)
+        write_labelled_case(out / "data" / dataset / f"{number}.npz", case)
         name = f"2DBox_{dataset.split('/')[0]}_{number:04d}.npz"
         edges = find_targets(case.gts, dataset, TargetConfig(unions={}, dominance=0)).boxes
         np.savez_compressed(out / "val/imgs" / name, imgs=case.imgs, boxes=edges - [0, 0, 1, 1])
@@ -109,16 +111,14 @@ def run_all(out: Path) -> pd.DataFrame:
 
     export_pair(load_model(init), out / "int8")
     rows.append({"run": EXPORTED, "DSC": score_through_predict_sh(out / "int8", out)})
-    ptq_arguments = ["--checkpoint", out / STAGES[0] / BEST, "--root", out / "data", "--out", out / "ptq"]
-    if ptq.main([*map(str, ptq_arguments), "--images", str(IMAGES)]) != 0:
-        raise ValueError("post-training quantization failed")
+    export_calibrated(load_model(out / STAGES[0] / BEST), out / "data", out / "ptq", IMAGES)
     rows.append({"run": "post-training quantization", "DSC": score_through_predict_sh(out / "ptq", out)})
     return pd.DataFrame(rows)
 
 
 def score(checkpoint: Path, out: Path) -> float:
     """DSC of a checkpoint in torch on the smoke run's images."""
-    return by_modality(score_cases(open_runner(checkpoint), ValidationConfig(root=str(out / "val"))))["mean"]
+    return by_modality(score_cases(open_runner(checkpoint), ValidationConfig(root=str(out / "val"))))[MEAN]
 
 
 def score_through_predict_sh(pair: Path, out: Path) -> float:
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (CaseError, CheckpointError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    table.to_csv(args.out / "table.csv", index=False)
+    write_csv(args.out / "table.csv", table.to_dict("records"))
     print(table.to_string(index=False, float_format="{:.3f}".format))
     complaints = missed(table)
     for complaint in complaints:

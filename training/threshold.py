@@ -15,9 +15,10 @@ from pathlib import Path
 
 from torch import nn
 
-from training.arguments import add_normalise
+from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError, load_model, save_checkpoint
-from training.validate import ValidationConfig, by_modality, validate
+from training.scoring.means import MEAN, by_modality
+from training.scoring.validation import ValidationConfig, validate
 
 SHIFTS = (0.0, 0.1, 0.2, 0.3)
 
@@ -29,7 +30,7 @@ def scores_by_shift(
     scores = {}
     for shift in shifts:
         model.mask_decoder.shift_logits(shift)
-        scores[shift] = by_modality(validate(model, validation, normalise))["mean"]
+        scores[shift] = by_modality(validate(model, validation, normalise))[MEAN]
         model.mask_decoder.shift_logits(-shift)
     return scores
 

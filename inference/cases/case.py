@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, BoolArray, Float64Array
 from ..errors import CaseError, does_not_fit
-from . import boxes as box_prompts
+from .boxes import Repaired, common_form, repair
 from .npz import Header, Npz, open_npz
 
 MAX_OBJECTS = np.iinfo(np.uint16).max
@@ -21,9 +21,11 @@ class Case:
 
     Attributes:
         volume: (D, H, W) or (D, H, W, 3), uint8 or float32, values 0..255.
-        boxes: (N, 6) float64 `[x_min, y_min, z_min, x_max, y_max, z_max]`, voxels, inside the volume, z inclusive.
+        boxes: (N, 6) float64 `[x_min, y_min, z_min, x_max, y_max, z_max]`, voxel indices inside the volume, the last
+            voxel belongs to the box; zeros where the box is unusable.
         is_volume: whether `segs` is (D, H, W); else it is (H, W).
-        usable: (N,) bool; the objects of other boxes stay empty.
+        usable: (N,) bool, which boxes an object can be segmented from; the labels of all others stay empty.
+        problems: one line per unusable box, with the reason.
         warnings: what was repaired, one line each.
     """
 
@@ -31,6 +33,7 @@ class Case:
     boxes: Float64Array
     is_volume: bool
     usable: BoolArray
+    problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -70,34 +73,20 @@ def read_case(path: Path, max_bytes: int) -> Case:
         needed = imgs.size * dtype.itemsize + math.prod(form.shape) * form.segs_dtype().itemsize
         if needed > max_bytes:
             raise does_not_fit(f"'imgs' of shape {imgs.shape} with its masks", needed, max_bytes)
-        repaired, warnings = _usable_boxes(archive.read("boxes", boxes), form)
+        repaired = _repaired(archive.read("boxes", boxes), form)
         volume = archive.read("imgs", imgs, dtype, _check_intensities)
-    return Case(
-        volume if form.is_volume else volume[np.newaxis],
-        repaired,
-        form.is_volume,
-        np.ones(len(repaired), bool),
-        warnings,
-    )
+    return _case(volume, form, repaired)
 
 
 def make_case(imgs: Array, boxes: Array) -> Case:
     """Check the two arrays of a case against each other and bring them into the common form.
 
     Raises:
-        CaseError: wrong shapes, values outside 0..255 or not finite, unusable boxes.
+        CaseError: wrong shapes, values outside 0..255 or not finite.
     """
     form = _form(imgs.shape, boxes.shape)
-    repaired, warnings = _usable_boxes(boxes, form)
     _check_intensities(imgs)
-    volume = imgs.astype(_held_type(imgs.dtype), copy=False)
-    return Case(
-        volume if form.is_volume else volume[np.newaxis],
-        repaired,
-        form.is_volume,
-        np.ones(len(repaired), bool),
-        warnings,
-    )
+    return _case(imgs.astype(_held_type(imgs.dtype), copy=False), form, _repaired(boxes, form))
 
 
 class _Form(NamedTuple):
@@ -118,10 +107,13 @@ class _Form(NamedTuple):
 
 
 def _form(imgs: tuple[int, ...], boxes: tuple[int, ...]) -> _Form:
-    """Check the shapes of `imgs` and `boxes`; the columns of `boxes` decide whether the case is 3D."""
+    """Check the shapes of `imgs` and `boxes`; the columns of `boxes` decide whether the case is 3D.
+
+    Where there is no box, columns that do not go with `imgs` decide nothing: many write "none" as `np.zeros((0, 4))`.
+    """
     if math.prod(boxes) == 0:
-        columns = boxes[1] if len(boxes) == 2 and boxes[1] in (4, 6) else 6 if _looks_like_volume(imgs) else 4
-        table = (0, columns)
+        named = (6, 4) if boxes[1:] == (6,) else (4, 6)
+        table = (0, next((columns for columns in named if _go_together(imgs, columns)), named[0]))
     elif boxes in ((4,), (6,)):  # a single box without its outer dimension
         table = (1, *boxes)
     elif len(boxes) == 2 and boxes[1] in (4, 6):
@@ -132,8 +124,7 @@ def _form(imgs: tuple[int, ...], boxes: tuple[int, ...]) -> _Form:
     if count > MAX_OBJECTS:
         raise CaseError(f"{count} boxes, but labels end at {MAX_OBJECTS}")
     is_volume = columns == 6
-    planes = 3 if is_volume else 2
-    if len(imgs) not in (planes, planes + 1) or (len(imgs) == planes + 1 and imgs[-1] != 3):
+    if not _go_together(imgs, columns):
         expected = "(D, H, W) or (D, H, W, 3)" if is_volume else "(H, W) or (H, W, 3)"
         raise CaseError(f"'imgs' has shape {imgs}, expected {expected} for boxes with {columns} columns")
     if math.prod(imgs) == 0:
@@ -142,12 +133,19 @@ def _form(imgs: tuple[int, ...], boxes: tuple[int, ...]) -> _Form:
     return _Form((depth, height, width), (count, columns), is_volume)
 
 
-def _looks_like_volume(imgs: tuple[int, ...]) -> bool:
-    return len(imgs) == 4 or (len(imgs) == 3 and imgs[-1] != 3)
+def _go_together(imgs: tuple[int, ...], columns: int) -> bool:
+    """Whether `imgs`, gray or colour, has the dimensions that boxes of so many columns speak of."""
+    dimensions = columns // 2
+    return len(imgs) == dimensions or (len(imgs) == dimensions + 1 and imgs[-1] == 3)
 
 
-def _usable_boxes(boxes: Array, form: _Form) -> tuple[Float64Array, list[str]]:
-    return box_prompts.repair(box_prompts.common_form(boxes.reshape(form.table)), form.shape)
+def _repaired(boxes: Array, form: _Form) -> Repaired:
+    return repair(common_form(boxes.reshape(form.table)), form.shape)
+
+
+def _case(volume: Array, form: _Form, boxes: Repaired) -> Case:
+    volume = volume if form.is_volume else volume[np.newaxis]
+    return Case(volume, boxes.boxes, form.is_volume, boxes.usable, boxes.problems, boxes.warnings)
 
 
 def _header(archive: Npz, name: str) -> Header:

@@ -59,7 +59,8 @@ def check(path: Path, data: bytes) -> None:
             raise AssertionError(f"not one line: {error}") from error
         return
     assert case.volume.dtype in (np.uint8, np.float32)
-    assert case.boxes.shape == (len(case.boxes), 6)
+    assert case.boxes.shape == (len(case.usable), 6)
+    assert len(case.problems) == len(case.usable) - case.usable.sum()
     assert np.isfinite(case.boxes).all()
 
 

@@ -8,8 +8,8 @@ import pytest
 from inference.cases.case import make_case
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP
 from training.baselines import METHODS, filled_box, grabcut, main, otsu, segment
-from training.evaluate import evaluate_folder
-from training.phantoms import phantom_case_2d, phantom_volume
+from training.data.phantoms import phantom_case_2d, phantom_volume
+from training.scoring.folder import evaluate_folder
 from training.scoring.metrics import dice
 
 
@@ -21,7 +21,7 @@ def disc(inside: int, outside: int, size: int = 64) -> tuple[np.ndarray, np.ndar
     return np.repeat(gray[..., None], 3, axis=2).astype(np.uint8), mask
 
 
-WINDOW = np.s_[14:51, 14:51]  # the disc with two pixels around it
+BOX = np.s_[14:51, 14:51]  # the disc with two pixels around it
 
 
 def test_filled_box_has_inclusive_corners():
@@ -47,7 +47,7 @@ def test_later_box_wins():
 @pytest.mark.parametrize("method", [otsu, grabcut])
 def test_bright_and_dark_discs_are_found(method, inside, outside):
     image, mask = disc(inside, outside)
-    assert dice(mask[WINDOW], method(image, WINDOW)) > 0.99
+    assert dice(mask[BOX], method(image, BOX)) > 0.99
 
 
 @pytest.mark.parametrize("method", METHODS.values())
@@ -67,10 +67,10 @@ def test_grabcut_is_repeatable():
 
 def test_grabcut_looks_no_further_than_a_margin_around_the_box():
     image, _ = disc(180, 60, size=128)
-    window = np.s_[46:83, 46:83]
+    box = np.s_[46:83, 46:83]
     far = image.copy()
     far[:10] = 180
-    np.testing.assert_array_equal(grabcut(image, window), grabcut(far, window))
+    np.testing.assert_array_equal(grabcut(image, box), grabcut(far, box))
 
 
 def test_volume_is_done_on_the_slices_of_each_box():

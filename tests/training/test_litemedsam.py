@@ -12,13 +12,13 @@ from inference.cli import main as inference_main
 from tests.support.data_root import write_phantom_root, write_validation_case
 from tests.support.small_sam import SIZE, small_sam
 from training import litemedsam
-from training.compare import compare, read_comparison
 from training.litemedsam import EXPORTED, SHIPPED, reason_to_keep
 from training.model import MODELS, build_model
 from training.model.checkpoint import load_model
 from training.quantization import Recipe, quantize
+from training.scoring.validation import ValidationConfig
+from training.trainer.comparison import compare, read_comparison
 from training.trainer.config import read_config
-from training.validate import ValidationConfig
 
 CONFIGS = Path(__file__).parents[2] / "training/configs"
 ENTRIES = ["float", "stage 1", "stage 2", "stage 3", EXPORTED, "PTQ"]

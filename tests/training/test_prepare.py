@@ -10,10 +10,11 @@ import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from inference.cases.intensity import rescale_percentiles
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
-from training.data.case import Case, as_label_map, read_case, write_case
-from training.data.intensity import rescale_percentiles, window
+from training.data.intensity import window_level
+from training.data.labelled_case import LabelledCase, as_label_map, read_labelled_case, write_labelled_case
 from training.prepare import main
 
 
@@ -37,7 +38,7 @@ def write_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -
 
 def test_window_maps_its_ends_to_0_and_255() -> None:
     values = np.array([-1000, -160, 40, 239.99, 240, 3000])
-    assert window(values, level=40, width=400).tolist() == [0, 0, 127, 254, 255, 255]
+    assert window_level(values, level=40, width=400).tolist() == [0, 0, 127, 254, 255, 255]
 
 
 def test_percentiles_are_of_the_non_zero_voxels() -> None:
@@ -80,11 +81,11 @@ def test_images_become_cases(tmp_path: Path) -> None:
     write_pair(tmp_path / "in/US/nodules", "b", np.full((40, 40), 77, np.uint8), disc() * 3)
 
     assert run("images", "--in", tmp_path / "in", "--out", tmp_path / "out") == 0
-    red = read_case(tmp_path / "out/Dermoscopy/moles/a.npz")
+    red = read_labelled_case(tmp_path / "out/Dermoscopy/moles/a.npz")
     assert red.imgs.shape == (30, 40, 3)
     assert red.imgs[..., 0].min() > 180
     assert red.imgs[..., 1:].max() < 20
-    grey = read_case(tmp_path / "out/US/nodules/b.npz")
+    grey = read_labelled_case(tmp_path / "out/US/nodules/b.npz")
     assert grey.imgs.shape == (40, 40)
     np.testing.assert_array_equal(grey.gts, disc() * 3)
     assert grey.spacing is None
@@ -100,7 +101,7 @@ def test_finished_outputs_are_skipped_until_their_source_changes(tmp_path: Path)
     assert target.stat().st_mtime_ns == first
     write_pair(tmp_path / "in/US/x", "a", np.full((40, 40), 50, np.uint8), disc())
     run(*command)
-    assert read_case(target).imgs.mean() == pytest.approx(50, abs=1)
+    assert read_labelled_case(target).imgs.mean() == pytest.approx(50, abs=1)
 
 
 def test_a_bad_image_is_named_and_the_others_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +133,7 @@ def test_suffixes_thresholds_and_sizes(tmp_path: Path) -> None:
     options = ("--image-suffix", "_img.png", "--label-suffix", "_mask.png", "--modality", "OCT", "--dataset", "fluid")
     shapes = ("--binary-threshold", 127, "--longest-side", 50)
     assert run("images", "--in", folder, "--out", tmp_path / "out", *options, *shapes) == 0
-    case = read_case(tmp_path / "out/OCT/fluid/a.npz")
+    case = read_labelled_case(tmp_path / "out/OCT/fluid/a.npz")
     assert case.imgs.shape == (25, 50)
     assert case.imgs[0, :3].tolist() == [1, 5, 9]  # area means of 0 2 | 4 6 | 8 10
     expected = np.zeros((25, 50), np.uint8)
@@ -178,11 +179,11 @@ def test_nifti_is_windowed_and_laid_out_as_a_display_shows_it(tmp_path: Path) ->
     write_nifti(tmp_path / "images/p1_0000.nii.gz", SCAN, SPACING)
     write_nifti(tmp_path / "labels/p1.nii.gz", LABELS, SPACING)
     assert prepare_nifti(tmp_path, "--image-suffix", "_0000", "--window-level", -60, "--window-width", 200) == 0
-    case = read_case(tmp_path / "out/CT/scans/p1.npz")
+    case = read_labelled_case(tmp_path / "out/CT/scans/p1.npz")
     assert case.imgs.shape == (4, 3, 2)
     np.testing.assert_allclose(case.spacing, [2, 0.75, 0.5])
     # Columns run to the patient's left and rows to the back, against the stored directions.
-    expected = window(SCAN, -60, 200)[::-1, ::-1].transpose(2, 1, 0)
+    expected = window_level(SCAN, -60, 200)[::-1, ::-1].transpose(2, 1, 0)
     np.testing.assert_array_equal(case.imgs, expected)
     np.testing.assert_array_equal(case.gts, LABELS[::-1, ::-1].transpose(2, 1, 0))
 
@@ -194,7 +195,7 @@ def test_labels_stored_in_another_order_follow_the_image(tmp_path: Path) -> None
     affine = reversed_x[:, [2, 0, 1, 3]]
     write_nifti(tmp_path / "labels/p1.nii", LABELS[::-1].transpose(2, 0, 1), affine)
     assert prepare_nifti(tmp_path) == 0
-    case = read_case(tmp_path / "out/CT/scans/p1.npz")
+    case = read_labelled_case(tmp_path / "out/CT/scans/p1.npz")
     np.testing.assert_array_equal(case.gts, LABELS[::-1, ::-1].transpose(2, 1, 0))
 
 
@@ -204,17 +205,17 @@ def test_slices_stay_in_the_plane_they_were_acquired_in(tmp_path: Path) -> None:
     write_nifti(tmp_path / "images/p1.nii", SCAN, affine)
     write_nifti(tmp_path / "labels/p1.nii", LABELS, affine)
     prepare_nifti(tmp_path, "--window-level", -60, "--window-width", 200)
-    case = read_case(tmp_path / "out/CT/scans/p1.npz")
+    case = read_labelled_case(tmp_path / "out/CT/scans/p1.npz")
     np.testing.assert_allclose(case.spacing, [4, 1, 1])
     # Rows are turned to run to the head and slices to the left; columns run to the back already.
-    np.testing.assert_array_equal(case.imgs, window(SCAN, -60, 200)[:, ::-1, ::-1].transpose(2, 1, 0))
+    np.testing.assert_array_equal(case.imgs, window_level(SCAN, -60, 200)[:, ::-1, ::-1].transpose(2, 1, 0))
 
 
 def test_other_modalities_are_rescaled_by_percentiles(tmp_path: Path) -> None:
     write_nifti(tmp_path / "images/p1.nii", SCAN, SPACING)
     write_nifti(tmp_path / "labels/p1.nii", LABELS, SPACING)
     prepare_nifti(tmp_path, "--modality", "MR")
-    case = read_case(tmp_path / "out/MR/scans/p1.npz")
+    case = read_labelled_case(tmp_path / "out/MR/scans/p1.npz")
     np.testing.assert_array_equal(case.imgs, rescale_percentiles(SCAN)[::-1, ::-1].transpose(2, 1, 0))
 
 
@@ -280,8 +281,8 @@ def test_dicom_slices_are_sorted_by_position_and_rescaled(tmp_path: Path) -> Non
     write_series(tmp_path / "p1", SCAN)
     np.save(tmp_path / "labels.npy", LABELS.T)
     assert prepare_dicom(tmp_path, tmp_path / "labels.npy") == 0
-    case = read_case(tmp_path / "out/CT/scans/p1.npz")
-    np.testing.assert_array_equal(case.imgs, window(SCAN, -60, 200).T)
+    case = read_labelled_case(tmp_path / "out/CT/scans/p1.npz")
+    np.testing.assert_array_equal(case.imgs, window_level(SCAN, -60, 200).T)
     np.testing.assert_array_equal(case.gts, LABELS.T)
     np.testing.assert_allclose(case.spacing, [2, 0.75, 0.5])
 
@@ -292,14 +293,14 @@ def test_a_nifti_label_of_a_dicom_series_is_brought_to_its_slices(tmp_path: Path
     affine = np.array([[-0.5, 0, 0, -10], [0, 0.75, 0, -20 - 2 * 0.75], [0, 0, 2, 0], [0, 0, 0, 1]])
     write_nifti(tmp_path / "labels.nii.gz", LABELS[:, ::-1], affine)
     assert prepare_dicom(tmp_path, tmp_path / "labels.nii.gz") == 0
-    np.testing.assert_array_equal(read_case(tmp_path / "out/CT/scans/p1.npz").gts, LABELS.T)
+    np.testing.assert_array_equal(read_labelled_case(tmp_path / "out/CT/scans/p1.npz").gts, LABELS.T)
 
 
 def test_a_dicom_label_series_is_read_like_the_image(tmp_path: Path) -> None:
     write_series(tmp_path / "p1", SCAN)
     write_series(tmp_path / "labels", LABELS.astype(np.int16) * 2)
     assert prepare_dicom(tmp_path, tmp_path / "labels") == 0
-    np.testing.assert_array_equal(read_case(tmp_path / "out/CT/scans/p1.npz").gts, LABELS.T * 2)
+    np.testing.assert_array_equal(read_labelled_case(tmp_path / "out/CT/scans/p1.npz").gts, LABELS.T * 2)
 
 
 def test_a_missing_slice_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -313,8 +314,10 @@ def test_a_missing_slice_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_volumes_are_validated_and_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    volume = Case(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.ones((2, 3, 4), np.uint16), np.float32([2, 1, 1]))
-    write_case(tmp_path / "in/MR/a/good.npz", volume)
+    volume = LabelledCase(
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.ones((2, 3, 4), np.uint16), np.float32([2, 1, 1])
+    )
+    write_labelled_case(tmp_path / "in/MR/a/good.npz", volume)
     np.savez(tmp_path / "in/MR/a/float.npz", imgs=np.zeros((2, 3, 4)), gts=volume.gts)
     np.savez(tmp_path / "in/MR/a/shape.npz", imgs=volume.imgs, gts=volume.gts[:1])
     np.savez(tmp_path / "in/MR/a/unlabelled.npz", imgs=volume.imgs)
@@ -322,7 +325,7 @@ def test_volumes_are_validated_and_copied(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "in/MR/a/truncated.npz").write_bytes(whole[: len(whole) // 2])
 
     assert run("volumes", "--in", tmp_path / "in", "--out", tmp_path / "out") == 1
-    copy = read_case(tmp_path / "out/MR/a/good.npz")
+    copy = read_labelled_case(tmp_path / "out/MR/a/good.npz")
     np.testing.assert_array_equal(copy.imgs, volume.imgs)
     np.testing.assert_array_equal(copy.gts, volume.gts)
     np.testing.assert_allclose(copy.spacing, [2, 1, 1])
@@ -340,7 +343,7 @@ def test_an_object_array_never_runs_code(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case(np.zeros((30, 40), np.uint8), np.zeros((30, 40), np.uint8))
+    case = LabelledCase(np.zeros((30, 40), np.uint8), np.zeros((30, 40), np.uint8))
     original, written = np.lib.format.write_array, []
 
     def second_write_fails(*arguments: object, **options: object) -> None:
@@ -351,7 +354,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(np.lib.format, "write_array", second_write_fails)
     with pytest.raises(OSError, match="no space"):
-        write_case(tmp_path / "CT/a/0.npz", case)
+        write_labelled_case(tmp_path / "CT/a/0.npz", case)
     assert list((tmp_path / "CT/a").iterdir()) == []
 
 
@@ -362,8 +365,12 @@ def test_statistics_count_what_is_there(tmp_path: Path, capsys: pytest.CaptureFi
     labels = np.zeros((2, 10, 20), np.uint8)
     labels[0, :4, :4] = 1
     labels[0, 5:, 5:] = 2
-    write_case(tmp_path / "r/CT/a/v.npz", Case(np.full((2, 10, 20), 100, np.uint8), labels, np.float32([1, 1, 1])))
-    write_case(tmp_path / "r/CT/b/s.npz", Case(np.full((40, 30, 3), 50, np.uint8), np.ones((40, 30), np.uint8)))
+    write_labelled_case(
+        tmp_path / "r/CT/a/v.npz", LabelledCase(np.full((2, 10, 20), 100, np.uint8), labels, np.float32([1, 1, 1]))
+    )
+    write_labelled_case(
+        tmp_path / "r/CT/b/s.npz", LabelledCase(np.full((40, 30, 3), 50, np.uint8), np.ones((40, 30), np.uint8))
+    )
     outputs = ("--csv", tmp_path / "table.csv", "--plot", tmp_path / "plot.png")
 
     assert run("--stats", tmp_path / "r", *outputs) == 0
@@ -410,7 +417,7 @@ def test_real_images_keep_their_sizes_and_objects(tmp_path: Path, shared_data: P
             (folder / source.name).symlink_to(source)
     assert run("images", "--in", tmp_path / "in", "--out", tmp_path / "out") == 0
     for row in chosen.itertuples():
-        case = read_case(tmp_path / "out" / row.modality / row.dataset / f"{row.id}.npz")
+        case = read_labelled_case(tmp_path / "out" / row.modality / row.dataset / f"{row.id}.npz")
         assert case.gts.shape == (row.height, row.width)
         assert len(np.unique(case.gts)) - 1 == row.objects
         assert case.imgs.ndim == (3 if row.channels == 3 else 2)

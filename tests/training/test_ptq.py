@@ -1,39 +1,20 @@
-"""Post-training quantization: an int8 pair for the same runtime, close to the floating-point model."""
+"""The command of post-training quantization: what it asks for, and what it refuses in one line."""
 
-import numpy as np
-import onnx
+from pathlib import Path
+
 import pytest
-import torch
 
-from inference.model.metadata import read_metadata
-from tests.support.engines import run_openvino
-from tests.support.parity import relative_error
-from tests.support.small_sam import SIZE, small_sam
-from tests.training.quantization.test_qcdq import executed_layers
-from training import phantoms
-from training.data.augmentation import AugmentationConfig
-from training.data.config import DataConfig
-from training.export.form import for_export
-from training.export.form.layers import rows
+from tests.support.data_root import write_ct_and_ultrasound
+from tests.support.small_sam import small_sam
+from training import ptq
 from training.model import checkpoint
 from training.model.checkpoint import save_checkpoint
-from training.ptq import calibration_batches, main, module_of, quantize_pair
 from training.quantization import Recipe, expect_scales, quantize
-from training.quantization.quantize import chosen_layers
-
-IMAGES = 4
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A training tree of phantoms of two modalities."""
-    folder = tmp_path_factory.mktemp("train")
-    for modality, make in (("CT", phantoms.ct_slice), ("US", phantoms.ultrasound)):
-        (folder / modality / "phantoms").mkdir(parents=True)
-        for i in range(2):
-            phantom = make(np.random.default_rng(i))
-            np.savez(folder / modality / "phantoms" / f"{i}.npz", imgs=phantom.imgs, gts=phantom.gts)
-    return folder
+    return write_ct_and_ultrasound(tmp_path_factory.mktemp("train"))
 
 
 @pytest.fixture(scope="module")
@@ -48,59 +29,13 @@ def only_small_models(monkeypatch):
     monkeypatch.setattr(checkpoint, "build_model", lambda name: small_sam())
 
 
-def calibration(root, seed: int = 0):
-    config = DataConfig(str(root), batch_size=1, input_size=SIZE, seed=seed, augmentation=AugmentationConfig().only())
-    return calibration_batches(config, IMAGES)
-
-
-@torch.no_grad()
-def test_quantized_pair_is_int8_and_close_to_floating_point(root, float_checkpoint, tmp_path):
-    arguments = ["--checkpoint", str(float_checkpoint), "--root", str(root), "--images", str(IMAGES)]
-    assert main([*arguments, "--out", str(tmp_path)]) == 0
-
-    encoder, decoder = (read_metadata(tmp_path / name) for name in ("encoder.onnx", "decoder.onnx"))
-    assert encoder == decoder
-    assert (encoder.precision, encoder.model, encoder.normalise) == ("int8", "small", "after_padding")
-    layers = executed_layers(tmp_path / "encoder.onnx")
-    assert sum(kind == "Convolution" and precision in ("i8", "u8") for kind, precision in layers) > 10
-
-    decoder_graph = onnx.load(tmp_path / "decoder.onnx").graph
-    assert not any(node.op_type == "QuantizeLinear" and node.input[0] == "boxes" for node in decoder_graph.node)
-
-    model, (batch, *_) = small_sam(), calibration(root)
-    (embedding,) = model.encode(batch.images)
-    logits, _ = model.decode((embedding,), batch.boxes)
-    (encoded,) = run_openvino(tmp_path / "encoder.onnx", {"image": batch.images.numpy()})
-    inputs = {"image_embedding": rows(embedding).numpy(), "boxes": batch.boxes.numpy()}
-    decoded = run_openvino(tmp_path / "decoder.onnx", inputs)[0]
-    assert 1e-4 < relative_error(encoded, rows(embedding).numpy()) < 0.15
-    assert 1e-4 < relative_error(decoded, logits.numpy()) < 0.25
-
-
-def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alone(root):
-    batches = calibration(root)
-    assert len(batches) == IMAGES
-    assert {name for batch in batches for name in batch.modalities} == {"CT", "US"}
-    for ours, same in zip(batches, calibration(root), strict=True):
-        assert torch.equal(ours.images, same.images)
-        assert torch.equal(ours.boxes, same.boxes)
-    assert any(
-        a.modalities != b.modalities or not torch.equal(a.boxes, b.boxes)
-        for a, b in zip(batches, calibration(root, seed=1), strict=True)
-    )
-
-
-def test_ptq_quantizes_the_layers_that_the_recipe_names(root):
-    encoder, decoder = quantize_pair(small_sam(), Recipe(mask_decoder=False), calibration(root))
-    chosen = chosen_layers(for_export(small_sam()), Recipe(mask_decoder=False))
-    dequantized = {node.output[0] for node in encoder.graph.node if node.op_type == "DequantizeLinear"}
-    quantized = {
-        module_of(node)
-        for node in encoder.graph.node
-        if node.op_type in ("Conv", "MatMul") and all(name in dequantized for name in node.input[:2])
-    }
-    assert quantized == set(chosen)
-    assert not any(node.op_type == "QuantizeLinear" for node in decoder.graph.node)
+def test_the_checkpoint_is_calibrated_as_asked_for(float_checkpoint, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(ptq, "export_calibrated", lambda model, *how: asked.append((model.name, *how)) or 7)
+    arguments = ["--checkpoint", str(float_checkpoint), "--root", "tree", "--out", str(tmp_path)]
+    assert ptq.main([*arguments, "--images", "9", "--normalise", "before_padding", "--seed", "3"]) == 0
+    assert asked == [("small", Path("tree"), tmp_path, 9, "before_padding", 3)]
+    assert capsys.readouterr().out.endswith("of small, calibrated on 7 images\n")
 
 
 def test_quantized_checkpoint_and_missing_data_are_refused_in_one_line(root, float_checkpoint, tmp_path, capsys):
@@ -109,7 +44,7 @@ def test_quantized_checkpoint_and_missing_data_are_refused_in_one_line(root, flo
     empty = tmp_path / "empty"
     empty.mkdir()
     for path, data, reason in ((quantized, root, "quantized already"), (float_checkpoint, empty, "no <Modality>")):
-        assert main(["--checkpoint", str(path), "--root", str(data), "--out", str(tmp_path / "out")]) == 1
+        assert ptq.main(["--checkpoint", str(path), "--root", str(data), "--out", str(tmp_path / "out")]) == 1
         message = capsys.readouterr().err
         assert reason in message
         assert message.count("\n") == 1

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tests.support.small_sam import small_sam
-from training import phantoms
+from training.data import phantoms
 from training.model import build_model
 from training.model.checkpoint import load_model, save_checkpoint
 from training.model.untrained import fill_randomly
+from training.scoring.validation import ValidationConfig
 from training.threshold import main, scores_by_shift
-from training.validate import ValidationConfig
 
 BOXES = torch.tensor([[20.0, 30, 120, 200], [5, 5, 60, 250]])
 

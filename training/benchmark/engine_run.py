@@ -16,10 +16,8 @@ from statistics import median
 
 import numpy as np
 
-PYTORCH, ONNXRUNTIME, OPENVINO = "pytorch", "onnxruntime", "openvino"
-ENGINES = (PYTORCH, ONNXRUNTIME, OPENVINO)
-FLOAT32, BF16, INT8 = "float32", "bf16", "int8"
-PRECISIONS = (FLOAT32, BF16, INT8)
+from training.benchmark.names import BF16, ENGINES, FLOAT32, INT8, ONNXRUNTIME, PRECISIONS, PYTORCH
+
 BOX = (0.25, 0.25, 0.7, 0.6)  # of the input's side
 
 Engine = tuple[int, Callable, Callable]  # input size; image -> embeddings; embeddings, boxes -> logits

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from training.benchmark.engine_run import BF16, FLOAT32, INT8, ONNXRUNTIME, OPENVINO, PYTORCH
+from training.benchmark.names import BF16, FLOAT32, INT8, ONNXRUNTIME, OPENVINO, PYTORCH
 from training.benchmark.processes import Contender, python
 from training.benchmark.tables import Row
 from training.benchmark.workplace import Weights, Workplace

@@ -1,9 +1,6 @@
-"""Tables: on the terminal in columns, on disk as CSV."""
+"""Tables on the terminal."""
 
-import csv
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 Row = dict[str, str | int | float | None]  # None: not measured, shown as a dash
 
@@ -31,17 +28,3 @@ def shown(value: str | int | float | None) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows under the first one's keys; the file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -22,9 +22,10 @@ from training.export.pair import export_pair
 from training.model import build_model
 from training.model.checkpoint import save_checkpoint
 from training.model.untrained import fill_randomly
-from training.qat import CONFIGS
 from training.quantization import calibrate, quantize
+from training.scoring.means import modality_of
 from training.trainer.config import read_config
+from training.trainer.stage_runs import CONFIGS
 
 CHECKPOINT, FLOAT_PAIR, INT8_PAIR = "checkpoint.pt", "float32", "int8"
 MODELS = ("litemedsam", "medsam_vit_b")
@@ -61,7 +62,7 @@ def calibration_batches(paths: Sequence[Path], input_size: int) -> list[Batch]:
                 masks=torch.empty(len(boxes), 0, 0),
                 boxes=torch.from_numpy(geometry.boxes_to_input(boxes)),
                 image_index=torch.zeros(len(boxes), dtype=torch.int64),
-                modalities=[path.name.split("_")[1]],
+                modalities=[modality_of(path.name)],
             )
         )
     return batches

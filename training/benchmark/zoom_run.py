@@ -25,9 +25,9 @@ from inference.options import Options
 from inference.segment.memory import case_budget, memory_limit
 from inference.segment.plan import make_plan
 from inference.segment.segment_case import segment_case
+from training.benchmark.names import PLAIN, WAYS, ZOOMED
 
-PLAIN, ZOOMED = "plain", "zoomed"
-WAYS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
+OPTIONS = {PLAIN: replace(Options(), zoom=False), ZOOMED: Options()}
 
 
 def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -> dict[str, float | int]:
@@ -36,15 +36,15 @@ def measure(case: Case, model: ModelPair, repeats: int, segs: dict[str, Path]) -
     segs: by way, the file for the masks.
     """
     memory = memory_limit()
-    for way, options in WAYS.items():
+    for way, options in OPTIONS.items():
         write_segs(segs[way], segment_case(case, model, options, memory).segs)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(repeats):
-        for way, options in WAYS.items():
+        for way, options in OPTIONS.items():
             start = time.perf_counter()
             segment_case(case, model, options, memory)
             times[way].append(1000 * (time.perf_counter() - start))
-    route = make_plan(case, model.metadata, WAYS[ZOOMED], memory, model.threads).route
+    route = make_plan(case, model.metadata, OPTIONS[ZOOMED], memory, model.threads).route
     return {
         "boxes": len(case.boxes),
         "passes": len({view.window for visit in route.visits for view in visit.views}),

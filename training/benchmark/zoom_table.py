@@ -2,16 +2,16 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
+from training.benchmark.names import WAYS, ZOOMED
 from training.benchmark.processes import python, run_process
 from training.benchmark.tables import Row
 from training.benchmark.workplace import Workplace
-from training.benchmark.zoom_run import WAYS, ZOOMED
+from training.scoring.means import MEAN, MEAN_TITLE, by_modality
 
-MEAN = "mean over modalities"
 SCORES = ("dsc", "nsd")
 COLUMNS = ("boxes", "passes", *(f"{way}_{what}" for what in (*SCORES, "ms") for way in WAYS))
 
@@ -46,21 +46,21 @@ def zoom_rows(cases: Sequence[dict], scored: dict[str, dict[str, dict[str, str]]
         cases: what `zoom_run` printed.
         scored: by way and case, the row of `training.evaluate`.
     """
-    groups: dict[str, dict[str, list[dict]]] = {}
+    scopes: dict[str, list[dict]] = {}
     for case in cases:
         about = scored[ZOOMED][case["case"]]
-        marks = {f"{way}_{score}": float(scored[way][case["case"]][score]) for score in SCORES for way in WAYS}
-        groups.setdefault(about["dimensions"], {}).setdefault(about["modality"], []).append({**case, **marks})
-    rows: list[Row] = []
-    for dimensions, modalities in sorted(groups.items()):
-        own = [row(f"{dimensions} {name}", len(group), group) for name, group in sorted(modalities.items())]
-        rows += [*own, row(f"{dimensions}, {MEAN}", sum(line["cases"] for line in own), own)]
-    return rows
+        marks = {f"{way}_{score}": float(scored[way][case["case"]][score] or "nan") for score in SCORES for way in WAYS}
+        scopes.setdefault(about["dimensions"], []).append({**case, **marks, "modality": about["modality"]})
+    return [row for dimensions, members in sorted(scopes.items()) for row in mean_rows(dimensions, members)]
 
 
-def row(name: str, cases: int, members: Sequence[dict]) -> Row:
-    return {
-        "modality": name,
-        "cases": cases,
-        **{column: mean(float(one[column]) for one in members) for column in COLUMNS},
-    }
+def mean_rows(dimensions: str, cases: Sequence[dict]) -> list[Row]:
+    """The rows of 2D or of 3D. cases: a line each, with its modality and `COLUMNS`."""
+    lines = {column: [case[column] for case in cases] for column in ("modality", *COLUMNS)}
+    means = {column: by_modality(lines, column) for column in COLUMNS}
+    counts = {**Counter(lines["modality"]), MEAN: len(cases)}
+    names = {name: f"{dimensions} {name}" for name in sorted(set(lines["modality"]))}
+    return [
+        {"modality": title, "cases": counts[name], **{column: means[column][name] for column in COLUMNS}}
+        for name, title in {**names, MEAN: f"{dimensions}, {MEAN_TITLE}"}.items()
+    ]

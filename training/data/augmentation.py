@@ -31,8 +31,8 @@ class Range:
 class AugmentationConfig:
     """Ranges of all augmentations.
 
-    Views (random crop): `crop` is the probability of a window around an object instead of the whole image; the window's
-    side is drawn evenly on a logarithmic scale from `smallest_context` times the object's longest box side to the whole
+    Crops: `crop` is the probability of a part around an object instead of the whole image; the longest side of the part
+    is drawn evenly on a logarithmic scale from `smallest_context` times the object's longest box side to the whole
     image, and magnifies at most `largest_zoom` times against the whole image. The runtime shows small objects in such
     windows.
 
@@ -119,13 +119,13 @@ def orientation(flip_horizontal: bool, flip_vertical: bool, quarter_turns: int) 
 def draw_geometry(
     rng: np.random.Generator, config: AugmentationConfig, width: int, height: int, input_size: int
 ) -> np.ndarray:
-    """A random matrix from an upright view to the augmented one.
+    """A random matrix from an upright crop to the augmented one.
 
-    A flipped or turned view lies at the top left again, as if the image had been stored that way and then preprocessed
+    A flipped or turned crop lies at the top left again, as if the image had been stored that way and then preprocessed
     as at run time; the other changes are about its centre.
 
     Args:
-        width, height: of the view's content in the input, px; the longer one is `input_size`.
+        width, height: of the crop's content in the input, px; the longer one is `input_size`.
     """
     chances = rng.random(3)
     turns = int(rng.integers(1, 4)) if chances[2] < config.quarter_turn else 0
@@ -154,7 +154,7 @@ def _per_image(values: Tensor) -> Tensor:
     return values.view(len(values), -1, 1, 1)
 
 
-def window(images: Tensor, level: Tensor, width: Tensor) -> Tensor:
+def windowing(images: Tensor, level: Tensor, width: Tensor) -> Tensor:
     """Window level and width: the range `0.5 + level` plus and minus `width / 2` becomes 0..1, the rest is clipped."""
     return ((images - _per_image(0.5 + level - width / 2)) / _per_image(width)).clamp_(0, 1)
 
@@ -258,7 +258,7 @@ def change_intensities(
         generator: of the images' device, for the noise.
     """
     windowed = (parameters.window_level != 0) | (parameters.window_width != 1)
-    _apply(images, windowed, window, parameters.window_level, parameters.window_width)
+    _apply(images, windowed, windowing, parameters.window_level, parameters.window_width)
     _apply(images, parameters.contrast != 1, contrast, parameters.contrast)
     _apply(images, parameters.brightness != 0, brightness, parameters.brightness)
     _apply(images, parameters.gamma != 1, gamma, parameters.gamma)

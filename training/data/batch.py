@@ -16,10 +16,10 @@ from training.data.augmentation import (
 )
 from training.data.boxes import BoxConfig, BoxErrors, draw_box_errors, tight_boxes, with_errors
 from training.data.config import DataConfig
+from training.data.crops import crop_matrix, draw_crop, keep_in_input
 from training.data.slices import Slice
 from training.data.targets import Targets
-from training.data.views import draw_view, keep_in_view, view_matrix
-from training.data.warp import Canvas, cut_canvas, inside_image, sampling_grid, stack, warp, whole_canvas
+from training.data.warp import Placement, cut_source, inside_image, place_whole, sampling_grid, stack, warp
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One augmented sample, not yet rendered: its canvas and one mask per box asked for."""
+    """One augmented sample, not yet rendered: where its pixels come from, and one mask per box asked for."""
 
-    canvas: Canvas
+    source: Placement  # a `SourceCrop` unless the pixels are on the device already
     members: list[tuple[int, ...]]  # object numbers of each of the K masks
-    areas: np.ndarray  # (K,) px that each mask should have in the input, were it wholly in view
+    areas: np.ndarray  # (K,) px that each mask should have in the input, were it wholly in it
     pixel_size: float  # of an image pixel, in input px
     limits: np.ndarray  # (4,) xyxy of the image in the input
     is_colour: bool
@@ -68,7 +68,7 @@ class Draft:
 
 
 def draw_batch(rng: np.random.Generator, slices: list[Slice], config: DataConfig) -> Draft:
-    """Decide on views, augmentations, targets and box errors; runs on the host, as does cutting the canvases unless
+    """Decide on crops, augmentations, targets and box errors; runs on the host, as does cutting the crops unless
     `config.on_device`."""
     samples = [_draw_sample(rng, item, config) for item in slices]
     return Draft(
@@ -83,22 +83,22 @@ def _draw_sample(rng: np.random.Generator, item: Slice, config: DataConfig) -> S
     augmentation, input_size = config.augmentation, config.input_size
     height, width = item.targets.objects.shape
     anchor = int(rng.integers(len(item.targets)))
-    view = draw_view(rng, height, width, item.targets.boxes[anchor], augmentation)
-    matrix, content_width, content_height = view_matrix(view, input_size)
+    crop = draw_crop(rng, height, width, item.targets.boxes[anchor], augmentation)
+    matrix, content_width, content_height = crop_matrix(crop, input_size)
     matrix = draw_geometry(rng, augmentation, content_width, content_height, input_size) @ matrix
-    matrix = keep_in_view(matrix, item.targets.boxes[anchor], input_size)
+    matrix = keep_in_input(matrix, item.targets.boxes[anchor], input_size)
     pixel_area = abs(np.linalg.det(matrix[:2, :2]))
 
     chosen = _draw_targets(rng, item.targets, anchor, matrix, pixel_area, config.boxes, input_size)
     members = [item.targets.members[i] for i in chosen]
     if config.on_device:
-        canvas = whole_canvas(height, width, matrix)
+        source = place_whole(height, width, matrix)
     else:
-        canvas = cut_canvas(item.image, item.targets.objects, members, matrix, input_size)
+        source = cut_source(item.image, item.targets.objects, members, matrix, input_size)
     corners = matrix[:2] @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     limits = np.clip(np.concatenate([corners.min(axis=1), corners.max(axis=1)]), 0, input_size)
     return Sample(
-        canvas,
+        source,
         members,
         areas=(item.targets.areas[chosen] * pixel_area).astype(np.float32),
         pixel_size=float(np.sqrt(pixel_area)),
@@ -117,11 +117,11 @@ def _draw_targets(
     config: BoxConfig,
     input_size: int,
 ) -> np.ndarray:
-    """The anchor and random others of those whose centre is in view and which are large enough there."""
+    """The anchor and random others of those whose centre is in the input and which are large enough there."""
     centres = (targets.boxes[:, :2] + targets.boxes[:, 2:]) / 2
     x, y = matrix[:2, :2] @ centres.T + matrix[:2, 2:]
-    in_view = (x > 0) & (x < input_size) & (y > 0) & (y < input_size)
-    candidates = in_view & (targets.areas * pixel_area >= config.min_pixels)
+    in_input = (x > 0) & (x < input_size) & (y > 0) & (y < input_size)
+    candidates = in_input & (targets.areas * pixel_area >= config.min_pixels)
     candidates[anchor] = False
     others = rng.permutation(np.flatnonzero(candidates))[: config.per_image - 1]
     return np.append(anchor, others)
@@ -129,7 +129,7 @@ def _draw_targets(
 
 def cut_planes(draft: Draft, device: torch.device) -> Tensor:
     """The planes that were cut on the host, as `render` takes them."""
-    return torch.from_numpy(stack([sample.canvas for sample in draft.samples])).to(device)
+    return torch.from_numpy(stack([sample.source for sample in draft.samples])).to(device)
 
 
 def render(draft: Draft, planes: Tensor, config: DataConfig) -> Batch:
@@ -139,11 +139,11 @@ def render(draft: Draft, planes: Tensor, config: DataConfig) -> Batch:
         planes: (B, 3 + K, h, w) uint8 on the device: red, green, blue and masks (0..255), in the top left corners.
     """
     samples, device = draft.samples, planes.device
-    canvases = [sample.canvas for sample in samples]
-    grid = sampling_grid(canvases, *planes.shape[2:], config.input_size, device)
+    placements = [sample.source for sample in samples]
+    grid = sampling_grid(placements, *planes.shape[2:], config.input_size, device)
     warped = warp(planes, grid)
 
-    inside = inside_image(grid, canvases, *planes.shape[2:])
+    inside = inside_image(grid, placements, *planes.shape[2:])
     is_colour = np.array([sample.is_colour for sample in samples])
     generator = torch.Generator(device).manual_seed(draft.noise_seed)
     images = change_intensities(warped[:, :3] / 255, draft.intensities, is_colour, generator)

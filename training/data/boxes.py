@@ -16,8 +16,8 @@ class BoxConfig:
     convention: where the boxes end, as the model takes them (see `inference.model.metadata`); the trainer sets its
         model's.
     per_image: at most this many boxes on one image.
-    min_pixels: objects with fewer px in the view are not asked for.
-    min_visible: nor are those of which less than this share is in the view.
+    min_pixels: objects with fewer px in the input are not asked for.
+    min_visible: nor are those of which less than this share is in it.
     pixel_share: share of boxes whose sides move outward by up to `pixels` input px at 256 (QMedSAM); the sides of the
         others move outward by `relative_low` to `relative_high` of the box's width or height (as the challenge's boxes
         do); negative values move inward and make harder boxes.

@@ -1,4 +1,4 @@
-"""All images of a data set in the memory of the device that trains: no canvas is cut on the host, none is sent."""
+"""All images of a data set in the memory of the device that trains: nothing is cut on the host, nothing is sent."""
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ class DeviceImages:
 
     Attributes:
         pixels: (P, 3) uint8; a grey image has three equal channels.
-        objects: (P,) int16, object numbers.
+        objects: (P,) int16, the bits of the uint16 object numbers.
+        largest_objects: (n,) largest object number of each slice.
     """
 
     def __init__(self, slices: list[Slice], input_size: int, device: torch.device) -> None:
@@ -33,16 +34,17 @@ class DeviceImages:
             )
         areas = self.sizes.prod(axis=1)
         self.offsets = np.cumsum(areas) - areas  # (n,)
+        self.largest_objects = np.array([int(item.targets.objects.max()) for item in slices])
         self.pixels = torch.empty(areas.sum(), 3, dtype=torch.uint8, device=device)
         self.objects = torch.empty(areas.sum(), dtype=torch.int16, device=device)
         for item, start, area in zip(slices, self.offsets, areas, strict=True):
             image = torch.from_numpy(item.image.reshape(area, -1))  # (area, 1 or 3)
             self.pixels[start : start + area] = image.to(device)
-            objects = item.targets.objects.reshape(-1).astype(np.int16)
-            self.objects[start : start + area] = torch.from_numpy(objects).to(device)
+            objects = item.targets.objects.reshape(-1).astype(np.uint16)
+            self.objects[start : start + area] = torch.from_numpy(objects.view(np.int16)).to(device)
 
     def planes(self, samples: np.ndarray, members: list[list[tuple[int, ...]]]) -> Tensor:
-        """The planes of a batch, as `cut_canvas` makes them of a view that shows a whole image at its own size.
+        """The planes of a batch, as `cut_source` makes them where the input shows a whole image at its own size.
 
         Args:
             samples: (B,) numbers of the slices.
@@ -65,16 +67,21 @@ class DeviceImages:
         framed = (y < heights + FRAME) & (x < widths + FRAME)
         pixels = self.pixels[at].permute(0, 3, 1, 2) * framed[:, None]
         on_image = (y == nearest_y) & (x == nearest_x)
-        objects = self.objects[at].long() * on_image
+        objects = (self.objects[at].long() & 0xFFFF) * on_image
 
-        belongs = torch.from_numpy(membership(members)).to(device)  # (B, K, objects + 1)
+        # The table covers every object of these images, also those that no mask asks for.
+        belongs = torch.from_numpy(membership(members, self.largest_objects[samples].max())).to(device)
         masks = belongs.take_along_dim(objects.flatten(1)[:, None].expand(-1, belongs.shape[1], -1), dim=2)
         return torch.cat([pixels, masks.unflatten(-1, objects.shape[1:])], dim=1)
 
 
-def membership(members: list[list[tuple[int, ...]]]) -> np.ndarray:
-    """(B, K, largest object number + 1) uint8: 255 where the mask holds the object, else 0."""
-    largest = max(number for masks in members for numbers in masks for number in numbers)
+def membership(members: list[list[tuple[int, ...]]], largest: int) -> np.ndarray:
+    """(B, K, largest + 1) uint8: 255 where the mask holds the object of that number, else 0.
+
+    Args:
+        members: for each image the object numbers of each of its masks, at most K.
+        largest: the largest object number in the images.
+    """
     table = np.zeros((len(members), max(map(len, members)), largest + 1), np.uint8)
     for row, masks in enumerate(members):
         for slot, numbers in enumerate(masks):

@@ -19,10 +19,11 @@ from tqdm import tqdm
 from inference.atomic import write_atomically
 from inference.cases.npz import read_arrays
 from inference.errors import CaseError
-from training.data.case import LARGEST_CASE_BYTES, case_files
+from training.data.labelled_case import LARGEST_CASE_BYTES, case_files
 from training.data.targets import TargetConfig, find_targets
 
 CACHE_NAME = ".index.npz"
+RULES_VERSION = 1  # of what counts as a target: raise it with every change of `find_targets` that changes a count
 MOST_NAMED = 5  # a message names this many files at most
 
 
@@ -146,7 +147,9 @@ def _count_targets(path: Path, dataset: str, config: TargetConfig) -> np.ndarray
 
 
 def _fingerprint(config: TargetConfig) -> str:
-    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()[:16]
+    """Of all that the counts of a file depend on, beside the file."""
+    rules = json.dumps({"version": RULES_VERSION} | asdict(config), sort_keys=True)
+    return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
 
 def _read_cache(cache: Path, config: TargetConfig) -> dict[str, tuple[tuple[int, int], np.ndarray]]:

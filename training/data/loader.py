@@ -29,7 +29,7 @@ class Loader:
     epoch t // steps_per_epoch.
 
     Attributes:
-        steps_per_epoch: steps in which every process together see the samples of an epoch once.
+        steps_per_epoch: steps in which all processes together see the samples of an epoch once.
         wait_seconds: time that `batches` has kept its caller waiting since the loader was made.
     """
 
@@ -41,7 +41,12 @@ class Loader:
         world_size: int = 1,
         data: tuple[VolumeIndex, ReadSlice] | None = None,
     ) -> None:
-        """Open the data of `config`, or take `data` that another loader opened (`open_data`)."""
+        """Open the data of `config`, or take `data` that another loader opened (`open_data`).
+
+        Raises:
+            CaseError: no data, or files that cannot be read.
+            ValueError: an epoch without samples, or with too few to give every process its batch.
+        """
         self.config = config
         self.device = torch.device(device)
         self.wait_seconds = 0.0
@@ -58,8 +63,10 @@ class Loader:
         self._sample_modalities = modalities[self.index.sample_datasets]
         names, available = np.unique(self._sample_modalities[self._weights > 0], return_counts=True)
         self.available = dict(zip(names.tolist(), available.tolist(), strict=True))
+        if not self.available:
+            raise ValueError(f"{config.root}: no slice holds a target that is sampled (data.targets, data.sampling)")
         self.epoch_counts = epoch_counts(self.available, config.sampling)
-        self.steps_per_epoch = max(1, sum(self.epoch_counts.values()) // (config.batch_size * world_size))
+        self.steps_per_epoch = steps_per_epoch(sum(self.epoch_counts.values()), config.batch_size, world_size)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def batch(self, step: int) -> Batch:
@@ -74,7 +81,8 @@ class Loader:
         return render(draft, planes, self.config)
 
     def samples(self, step: int) -> np.ndarray:
-        """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than a batch."""
+        """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than the batch of one
+        process alone."""
         epoch, position = divmod(step, self.steps_per_epoch)
         size = self.config.batch_size
         start = (position * self._world_size + self._rank) * size
@@ -103,6 +111,23 @@ class Loader:
         batch = future.result()
         self.wait_seconds += time.perf_counter() - began
         return batch
+
+
+def steps_per_epoch(samples: int, batch_size: int, world_size: int) -> int:
+    """Whole batches of all processes in an epoch. One process may have an epoch smaller than its batch; of several,
+    some would be left without any sample.
+
+    Raises:
+        ValueError: there are too few samples.
+    """
+    if samples == 0:
+        raise ValueError("an epoch has no samples: raise data.sampling.samples_per_modality or samples_per_epoch")
+    if world_size > 1 and samples < batch_size * world_size:
+        raise ValueError(
+            f"an epoch of {samples} samples is less than a batch of {batch_size} for each of {world_size} processes: "
+            "lower data.batch_size, or raise what data.sampling takes"
+        )
+    return max(1, samples // (batch_size * world_size))
 
 
 def open_data(config: DataConfig) -> tuple[VolumeIndex, ReadSlice]:

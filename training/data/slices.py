@@ -10,8 +10,8 @@ from threading import Lock
 import numpy as np
 from tqdm import tqdm
 
-from training.data.case import Case, read_case
 from training.data.index import VolumeIndex
+from training.data.labelled_case import LabelledCase, read_labelled_case
 from training.data.targets import TargetConfig, Targets, find_targets
 
 
@@ -43,15 +43,15 @@ class CaseCache:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.held_bytes = 0
-        self._cases: OrderedDict[Path, Case] = OrderedDict()
+        self._cases: OrderedDict[Path, LabelledCase] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, path: Path) -> Case:
+    def read(self, path: Path) -> LabelledCase:
         with self._lock:
             if path in self._cases:
                 self._cases.move_to_end(path)
                 return self._cases[path]
-        case = read_case(path)  # outside the lock: others read meanwhile
+        case = read_labelled_case(path)  # outside the lock: others read meanwhile
         with self._lock:
             if path not in self._cases:
                 self._cases[path] = case
@@ -62,7 +62,7 @@ class CaseCache:
         return case
 
 
-def _bytes(case: Case) -> int:
+def _bytes(case: LabelledCase) -> int:
     return case.imgs.nbytes + case.gts.nbytes
 
 
@@ -90,7 +90,7 @@ def slices_in_memory(index: VolumeIndex, config: TargetConfig, workers: int = 2)
         slice_numbers = index.sample_slices[first : index.cumulative[number]]
         if len(slice_numbers) == 0:
             return []
-        case = read_case(index.root / index.files[number])
+        case = read_labelled_case(index.root / index.files[number])
         dataset = index.dataset_of_file(number)
         return [_take(case, int(slice_number), dataset, config) for slice_number in slice_numbers]
 
@@ -101,7 +101,7 @@ def slices_in_memory(index: VolumeIndex, config: TargetConfig, workers: int = 2)
     return slices.__getitem__
 
 
-def _take(case: Case, slice_number: int, dataset: str, config: TargetConfig) -> Slice:
+def _take(case: LabelledCase, slice_number: int, dataset: str, config: TargetConfig) -> Slice:
     if not case.is_volume:
         return Slice(case.imgs, find_targets(case.gts, dataset, config), dataset)
     # A copy, so that one slice held in memory does not keep its volume there too.

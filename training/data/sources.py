@@ -10,10 +10,10 @@ import pydicom
 from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from pydicom.errors import InvalidDicomError
 
+from inference.cases.intensity import rescale_percentiles
 from inference.cases.npz import read_arrays
 from inference.errors import CaseError
-from training.data.case import LARGEST_CASE_BYTES
-from training.data.intensity import rescale_percentiles
+from training.data.labelled_case import LARGEST_CASE_BYTES
 
 # A display has x towards the patient's left, y towards the back, z towards the head (as DICOM counts).
 TOWARDS = {"L": "L", "R": "L", "P": "P", "A": "P", "S": "S", "I": "S"}

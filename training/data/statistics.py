@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from training.data.case import read_case
+from training.data.labelled_case import read_labelled_case
 
 matplotlib.use("Agg")  # before pyplot: there may be no display
 import matplotlib.pyplot as plt
@@ -39,7 +39,7 @@ def case_statistics(path: Path) -> CaseStatistics:
 
     Objects are labels per slice; `object_sides` is sqrt(area) of each as a fraction of the slice's longest side.
     """
-    case = read_case(path)
+    case = read_labelled_case(path)
     gts = case.gts if case.is_volume else case.gts[np.newaxis]
     longest = max(gts.shape[1:])
     areas = [np.bincount(labels.ravel())[1:] for labels in gts]

@@ -1,4 +1,4 @@
-"""One affine resampling per image: a small canvas is cut out on the host, the batch is warped on the device."""
+"""One affine resampling per image: what is shown is cut out on the host, the batch is warped on the device."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MARGIN = 2  # px around what the output shows, for interpolation
-FRAME = 1  # replicated px around the canvas: interpolation at the image's border must not see the padding
+FRAME = 1  # replicated px around the image: interpolation at the image's border must not see the padding
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """Where the pixels that the output shows come from.
+class Placement:
+    """How an image lies on its planes, and these in the input.
 
-    matrix: (3, 3) from canvas to input pixels.
-    border: (4,) xyxy of the image on the canvas, px; beyond it there is padding.
+    matrix: (3, 3) from the planes' pixels to the input's.
+    border: (4,) xyxy of the image on the planes, px; beyond it there is padding.
     """
 
     matrix: np.ndarray
@@ -25,7 +25,7 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class CutCanvas(Canvas):
+class SourceCrop(Placement):
     """The part of an image that the output shows, shrunk beforehand if the output is coarser.
 
     planes: (3 + K, h, w) uint8: red, green, blue and K masks (0 or 255, in between where shrinking mixed them).
@@ -34,20 +34,20 @@ class CutCanvas(Canvas):
     planes: np.ndarray
 
 
-def whole_canvas(height: int, width: int, matrix: np.ndarray) -> Canvas:
+def place_whole(height: int, width: int, matrix: np.ndarray) -> Placement:
     """An image as it is, whose pixels are on the device already (`DeviceImages`).
 
     Args:
         matrix: (3, 3) from image to input pixels, pixel edges.
     """
-    from_canvas = np.array([[1, 0, -FRAME], [0, 1, -FRAME], [0, 0, 1]])
-    return Canvas(matrix @ from_canvas, np.array([FRAME, FRAME, FRAME + width, FRAME + height], np.float32))
+    from_planes = np.array([[1, 0, -FRAME], [0, 1, -FRAME], [0, 0, 1]])
+    return Placement(matrix @ from_planes, np.array([FRAME, FRAME, FRAME + width, FRAME + height], np.float32))
 
 
-def cut_canvas(
+def cut_source(
     image: np.ndarray, objects: np.ndarray, members: list[tuple[int, ...]], matrix: np.ndarray, input_size: int
-) -> CutCanvas:
-    """Cut out what an affine view shows.
+) -> SourceCrop:
+    """Cut out what an affine mapping shows of an image.
 
     The runtime shrinks with INTER_AREA and enlarges with bilinear interpolation; the same is done here: shrinking here,
     enlarging (and everything else) in `warp`.
@@ -74,9 +74,9 @@ def cut_canvas(
         plane[FRAME:-FRAME, FRAME:-FRAME] = _shrunk(mask.astype(np.uint8) * 255, size)
 
     ratio_x, ratio_y = size / [x1 - x0, y1 - y0]
-    to_canvas = np.array([[ratio_x, 0, FRAME - x0 * ratio_x], [0, ratio_y, FRAME - y0 * ratio_y], [0, 0, 1]])
+    to_planes = np.array([[ratio_x, 0, FRAME - x0 * ratio_x], [0, ratio_y, FRAME - y0 * ratio_y], [0, 0, 1]])
     border = np.array([FRAME, FRAME, FRAME + size[0], FRAME + size[1]], np.float32)
-    return CutCanvas(matrix @ np.linalg.inv(to_canvas), border, planes)
+    return SourceCrop(matrix @ np.linalg.inv(to_planes), border, planes)
 
 
 def _shrunk(pixels: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -89,31 +89,35 @@ def _framed(pixels: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(pixels, FRAME, FRAME, FRAME, FRAME, cv2.BORDER_REPLICATE)
 
 
-def stack(canvases: list[CutCanvas]) -> np.ndarray:
-    """(B, P, h, w) uint8: all canvases in the top left corners of common planes, the rest 0."""
-    sizes = np.array([canvas.planes.shape for canvas in canvases])
-    planes = np.zeros((len(canvases), *sizes.max(axis=0)), np.uint8)
-    for target, canvas, (count, height, width) in zip(planes, canvases, sizes, strict=True):
-        target[:count, :height, :width] = canvas.planes
+def stack(crops: list[SourceCrop]) -> np.ndarray:
+    """(B, P, h, w) uint8: all crops in the top left corners of common planes, the rest 0."""
+    sizes = np.array([crop.planes.shape for crop in crops])
+    planes = np.zeros((len(crops), *sizes.max(axis=0)), np.uint8)
+    for target, crop, (count, height, width) in zip(planes, crops, sizes, strict=True):
+        target[:count, :height, :width] = crop.planes
     return planes
 
 
-def sampling_grid(canvases: list[Canvas], height: int, width: int, input_size: int, device: torch.device) -> Tensor:
-    """For `grid_sample`: where each output pixel's centre lies on its canvas, (B, S, S, 2) in -1..1.
+def sampling_grid(
+    placements: list[Placement], height: int, width: int, input_size: int, device: torch.device
+) -> Tensor:
+    """For `grid_sample`: where each output pixel's centre lies on its planes, (B, S, S, 2) in -1..1.
 
     Args:
         height, width: of the common planes.
     """
     from_unit = np.array([[input_size / 2, 0, input_size / 2], [0, input_size / 2, input_size / 2], [0, 0, 1]])
     to_unit = np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
-    theta = np.stack([(to_unit @ np.linalg.inv(canvas.matrix) @ from_unit)[:2] for canvas in canvases])
+    theta = np.stack([(to_unit @ np.linalg.inv(placement.matrix) @ from_unit)[:2] for placement in placements])
     theta = torch.from_numpy(theta.astype(np.float32)).to(device)
-    return F.affine_grid(theta, [len(canvases), 1, input_size, input_size], align_corners=False)
+    return F.affine_grid(theta, [len(placements), 1, input_size, input_size], align_corners=False)
 
 
-def inside_image(grid: Tensor, canvases: list[Canvas], height: int, width: int) -> Tensor:
+def inside_image(grid: Tensor, placements: list[Placement], height: int, width: int) -> Tensor:
     """(B, 1, S, S) bool: output pixels whose centre lies on the image, not on padding."""
-    unit = np.stack([canvas.border for canvas in canvases]) * np.array([2 / width, 2 / height] * 2, np.float32) - 1
+    unit = (
+        np.stack([placement.border for placement in placements]) * np.array([2 / width, 2 / height] * 2, np.float32) - 1
+    )
     left, top, right, bottom = torch.from_numpy(unit.astype(np.float32)).to(grid.device)[:, :, None, None].unbind(1)
     x, y = grid.unbind(-1)
     return ((x >= left) & (x <= right) & (y >= top) & (y <= bottom))[:, None]

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from training.arguments import add_normalise
 from training.export.pair import export_pair
 from training.model import MODELS, build_model
+from training.model.arguments import add_normalise
 from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.model.untrained import fill_randomly
 

@@ -1,1 +1,1 @@
-"""Parts of the training loop in `training.train`, one idea per file."""
+"""The training loop, `training.trainer.loop`, and its parts, one idea per file."""

@@ -8,9 +8,14 @@ import yaml
 
 from training.data.config import DataConfig, from_mapping
 from training.quantization import Recipe
-from training.validate import ValidationConfig
+from training.scoring.validation import ValidationConfig
+from training.trainer.losses import MASK_LOSSES
 
 STAGES = (0, 1, 2, 3)
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("stable", "cosine", "plateau")
+PRECISIONS = ("bf16", "float32")
+LOSSES = (*MASK_LOSSES, "iou")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ class OptimizerConfig:
     momentum: float = 0.9
     clip_norm: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_choice("optimizer.kind", self.kind, OPTIMIZERS)
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
@@ -54,6 +62,9 @@ class ScheduleConfig:
     cosine_end: float = 0.001
     plateau_factor: float = 0.9
     plateau_patience: int = 5
+
+    def __post_init__(self) -> None:
+        check_choice("schedule.kind", self.kind, SCHEDULES)
 
 
 @dataclass(frozen=True)
@@ -101,14 +112,31 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.stage not in STAGES:
-            raise ValueError(f"stage {self.stage}: one of 0, 1, 2, 3 is needed")
+        check_choice("stage", self.stage, STAGES)
+        check_choice("precision", self.precision, PRECISIONS)
         if self.stage > 0 and self.init is None:
             raise ValueError(f"stage {self.stage} starts from a checkpoint: set init=PATH")
         if self.budget == BudgetConfig():
             raise ValueError("no budget: set budget.epochs, budget.samples or budget.minutes")
-        if self.precision not in ("bf16", "float32"):
-            raise ValueError(f"precision '{self.precision}': bf16 or float32 is needed")
+        if not self.losses:
+            raise ValueError(f"no losses: at least one of {', '.join(LOSSES)} is needed")
+        for name in self.losses:
+            check_choice("losses", name, LOSSES)
+        counts = {
+            "data.batch_size": self.data.batch_size,
+            "data.workers": self.data.workers,
+            "validation.every_epochs": self.validation.every_epochs,
+            "log_steps": self.log_steps,
+            **{f"budget.{name}": limit for name, limit in vars(self.budget).items() if limit is not None},
+        }
+        for name, count in counts.items():
+            if count <= 0:
+                raise ValueError(f"{name} is {count}: more than 0 is needed")
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} {value}: one of {', '.join(map(str, choices))} is needed")
 
 
 def read_config(path: Path, overrides: list[str]) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""The log of a run: rows of figures, written as CSV and drawn as a plot."""
+"""The log of a run: rows of figures, and the plot of them."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,6 @@ import matplotlib.pyplot as plt
 from inference.atomic import write_atomically
 
 Rows = list[dict[str, Any]]
-
-
-def write_csv(path: Path, rows: Rows) -> None:
-    """Write rows as CSV, atomically; columns in the order in which they first occur."""
-    text = pd.DataFrame(rows).to_csv(index=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def plot(path: Path, steps: Rows, epochs: Rows) -> None:

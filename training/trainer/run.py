@@ -1,14 +1,17 @@
 """The files of a run: a checkpoint of everything that resuming needs, the weights worth keeping, the log."""
 
+import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from statistics import mean
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from training.model.checkpoint import CheckpointError, load_state, read_checkpoint, save_checkpoint
-from training.trainer.log import Rows, plot, write_csv
+from training.scoring.csv_table import write_csv
+from training.trainer.log import Rows, plot
 
 LAST, BEST, BEST_HALF, BEFORE_COOLDOWN = "last.pt", "best.pt", "best_half.pt", "before_cooldown.pt"
 
@@ -17,8 +20,8 @@ LAST, BEST, BEST_HALF, BEFORE_COOLDOWN = "last.pt", "best.pt", "best_half.pt", "
 class RunState:
     """How far a run has come.
 
-    seconds: training time without validation. epoch_losses: of the steps of the unfinished epoch. steps, epochs: rows
-    of the log.
+    seconds: training time without validation. epoch_losses: of the steps of the epoch that is not finished or not
+    logged yet. steps, epochs: rows of the log.
     """
 
     step: int = 0
@@ -29,10 +32,22 @@ class RunState:
     steps: Rows = field(default_factory=list)
     epochs: Rows = field(default_factory=list)
 
+    @property
+    def epoch_loss(self) -> float:
+        """Mean loss of the epoch. Checkpoints of version 0.1 that were stopped in a validation have lost its steps':
+        the last row of the log stands for them."""
+        return mean(self.epoch_losses or [self.steps[-1]["loss"]])
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the log of epochs has come as far as the steps; if so, nothing of an epoch is left to do."""
+        return bool(self.epochs) and self.epochs[-1]["step"] == self.step
+
 
 @dataclass
 class Run:
-    """All that changes while a run goes on. average: the EMA model, or None. plateau: or None."""
+    """All that changes while a run goes on. average: the EMA model, or None. plateau: or None. saved: when `save`
+    last ended."""
 
     folder: Path
     model: nn.Module
@@ -40,6 +55,7 @@ class Run:
     optimizer: Optimizer
     plateau: ReduceLROnPlateau | None
     state: RunState = field(default_factory=RunState)
+    saved: float = field(default_factory=time.monotonic)
 
     @property
     def kept(self) -> nn.Module:
@@ -57,6 +73,11 @@ class Run:
             state={entry.name: getattr(self.state, entry.name) for entry in fields(RunState)},
         )
         write_csv(self.folder / "steps.csv", self.state.steps)
+        self.saved = time.monotonic()
+
+    def is_older_than(self, minutes: float) -> bool:
+        """Whether the last `save` was longer ago."""
+        return time.monotonic() - self.saved > 60 * minutes
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of `save`.
@@ -79,13 +100,13 @@ class Run:
         self.state = RunState(**extra["state"])
 
     def finish_epoch(self, scores: dict[str, float]) -> None:
-        """Log an epoch with its DSC per modality (empty: not validated), and keep its weights if they are the best."""
+        """Log an epoch with its DSC per modality (empty: not validated), and keep its weights if they are the best, or
+        the latest of a run that has not been validated yet."""
         state = self.state
         row = {"step": state.step, "samples": state.samples, "minutes": round(state.seconds / 60, 2)}
         state.epochs.append(row | {f"dsc_{name}": round(value, 5) for name, value in scores.items()})
-        if scores and scores["mean"] > state.best_dsc:
-            state.best_dsc = scores["mean"]
-        if not scores or scores["mean"] == state.best_dsc:
+        if scores.get("mean", -1.0) >= state.best_dsc:
+            state.best_dsc = scores.get("mean", state.best_dsc)
             facts = {"samples": state.samples, "dsc": scores}
             save_checkpoint(self.folder / BEST, self.kept, **facts)
             save_checkpoint(self.folder / BEST_HALF, self.kept, half=True, **facts)

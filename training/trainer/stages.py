@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.data.loader import Loader
 from training.model import build_model
-from training.model.checkpoint import load_model
-from training.quantization import quantize
+from training.model.checkpoint import load_model, read_checkpoint
+from training.quantization import Recipe, calibrate, expect_scales, quantize, with_unsigned
 from training.trainer.config import TrainConfig
 
 # Parts that learn in each stage; all others are frozen: no gradient, BatchNorm by its running statistics.
@@ -39,19 +40,32 @@ def make_model(config: TrainConfig) -> nn.Module:
     return model
 
 
-def make_teacher(config: TrainConfig) -> nn.Module | None:
+def make_teacher(config: TrainConfig, student: nn.Module) -> nn.Module | None:
     """The frozen teacher of a run with distillation: its own checkpoint, or the floating-point model of `init`.
 
     Raises:
         CheckpointError: its checkpoint cannot be used.
-        ValueError: there is none.
+        ValueError: there is none, or one that takes other boxes than the student.
     """
     if not config.distillation.is_on:
         return None
     path = config.distillation.teacher or config.init
     if path is None:
         raise ValueError("distillation needs a teacher: set distillation.teacher or init")
-    return load_model(Path(path)).requires_grad_(False)
+    teacher = load_model(Path(path)).requires_grad_(False)
+    if teacher.box_convention != student.box_convention:
+        raise ValueError(f"the teacher {teacher.name} takes other boxes: {teacher.box_convention}")
+    return teacher
+
+
+def set_scales(model: nn.Module, stage: int, loader: Loader, checkpoint: Path | None) -> None:
+    """Make the scales of a quantized model's activations ready: to be loaded from the checkpoint that the run goes on
+    from, or, at its start, from what a few batches show."""
+    if stage > 0 and checkpoint is not None:
+        saved_recipe = Recipe.from_dict(read_checkpoint(checkpoint).recipe or {})
+        expect_scales(with_unsigned(model, saved_recipe.unsigned))
+    elif stage > 0:
+        calibrate(model, [loader.batch(step) for step in range(CALIBRATION_BATCHES)])
 
 
 def set_training(model: nn.Module, stage: int) -> None:

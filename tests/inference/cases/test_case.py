@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.cases.boxes import common_form
 from inference.cases.case import read_case
 from inference.errors import CaseError
 
@@ -83,12 +84,19 @@ class TestAccepted:
             (VOLUME, np.empty((0, 6)), True),
             (VOLUME, np.empty(0), True),
             (np.stack([IMAGE] * 3, axis=-1), np.empty(0), False),
+            (VOLUME, np.empty((0, 4)), True),  # columns decide nothing where they cannot be meant
+            (np.stack([VOLUME] * 3, axis=-1), np.empty((0, 4)), True),
+            (IMAGE, np.empty((0, 6)), False),
+            (IMAGE, np.empty(0), False),
+            (np.stack([IMAGE] * 3, axis=-1), np.empty((0, 4)), False),
+            (VOLUME[:, :, :3], np.empty((0, 6)), True),
         ],
     )
     def test_zero_boxes(self, tmp_path, imgs, boxes, is_volume):
         case = read_case(save(tmp_path, imgs=imgs, boxes=boxes), BUDGET)
-        assert len(case.boxes) == 0
+        assert (case.boxes.shape, case.usable.shape) == ((0, 6), (0,))
         assert case.is_volume is is_volume
+        assert case.shape == (imgs.shape[:3] if is_volume else (1, *imgs.shape[:2]))
 
     @pytest.mark.parametrize(("count", "dtype"), [(255, np.uint8), (256, np.uint16)])
     def test_label_type(self, tmp_path, count, dtype):
@@ -100,7 +108,8 @@ class TestAccepted:
         for path in paths:
             case = read_case(path, BUDGET)
             assert case.is_volume is path.name.startswith("3D")
-            assert case.warnings == []
+            assert case.usable.all()
+            assert (case.warnings, case.problems) == ([], [])
 
 
 class TestRepaired:
@@ -108,6 +117,30 @@ class TestRepaired:
         case = read_case(save(tmp_path, imgs=IMAGE, boxes=[[-5, -6, 80, 90], [0, 0, 64, 48]]), BUDGET)
         np.testing.assert_array_equal(case.boxes[:, [0, 1, 3, 4]], [[0, 0, 64, 48]] * 2)
         assert case.warnings == ["box 1 stuck out of the image, clipped"]
+
+    def test_box_one_pixel_wide_is_a_good_box(self, tmp_path):
+        case = read_case(save(tmp_path, imgs=IMAGE, boxes=[[5, 5, 5, 9]]), BUDGET)
+        np.testing.assert_array_equal(case.boxes, [[5, 5, 0, 5, 9, 0]])
+        assert (case.usable.tolist(), case.warnings, case.problems) == ([True], [], [])
+
+    @pytest.mark.parametrize(
+        ("imgs", "good", "bad", "where"),
+        [
+            (IMAGE, BOX_2D[0], [64, 0, 70, 5], "slices 1"),
+            (VOLUME, BOX_3D[0], [3, 4, 5, 30, 40, 9], "slices 5"),
+        ],
+    )
+    def test_unusable_boxes_cost_their_own_objects_only(self, tmp_path, imgs, good, bad, where):
+        boxes = [good, bad, [np.nan] * len(good), good]
+        case = read_case(save(tmp_path, imgs=imgs, boxes=boxes), BUDGET)
+        assert case.usable.tolist() == [True, False, False, True]
+        np.testing.assert_array_equal(case.boxes[[1, 2]], np.zeros((2, 6)))
+        np.testing.assert_array_equal(case.boxes[[0, 3]], common_form(np.array([good, good])))
+        assert case.problems == [
+            f"box 2 is outside the image (width 64, height 48, {where})",
+            "box 3 holds NaN or infinity",
+        ]
+        assert case.warnings == []
 
     def test_swapped_corners_are_reordered(self, tmp_path):
         case = read_case(save(tmp_path, imgs=VOLUME, boxes=[[30, 4, 3, 3, 40, 1]] * 2), BUDGET)
@@ -137,13 +170,6 @@ class TestRefused:
             ({"imgs": IMAGE.astype(np.float32) * 2, "boxes": BOX_2D}, r"values 0\.\.510"),
             ({"imgs": IMAGE.astype(np.complex64), "boxes": BOX_2D}, "complex64, not numbers"),
             ({"imgs": np.array(["a"]), "boxes": BOX_2D}, "not numbers"),
-            ({"imgs": IMAGE, "boxes": [[np.nan, 0, 5, 5]]}, "box 1 holds NaN"),
-            ({"imgs": IMAGE, "boxes": [BOX_2D[0], [64, 0, 70, 5]]}, "box 2 is outside the image"),
-            ({"imgs": IMAGE, "boxes": [[-9, 0, 0, 5]]}, "box 1 is outside the image"),
-            ({"imgs": VOLUME, "boxes": [[1, 1, 5, 4, 4, 9]]}, "box 1 is outside the image"),
-            ({"imgs": VOLUME, "boxes": [[1, 1, -4, 4, 4, -1]]}, "box 1 is outside the image"),
-            ({"imgs": IMAGE, "boxes": [[5, 5, 5, 9]]}, "box 1 is empty"),
-            ({"imgs": IMAGE, "boxes": [[5, 5, 5, 9]] * 7}, "boxes 1, 2, 3, 4, 5 and 2 more is empty"),
             ({"imgs": IMAGE, "boxes": BOX_2D * 65536}, "65536 boxes"),
         ],
     )

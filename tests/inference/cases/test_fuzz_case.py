@@ -46,7 +46,8 @@ def read(folder, data: bytes):
         assert len(message.splitlines()) == 1
         return None
     assert case.volume.dtype in (np.uint8, np.float32)
-    assert case.boxes.shape == (len(case.boxes), 6)
+    assert case.boxes.shape == (len(case.usable), 6)
+    assert len(case.problems) == len(case.usable) - case.usable.sum()
     assert np.isfinite(case.boxes).all()
     return case
 

@@ -7,20 +7,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING, INDICES, PIXEL_EDGES
 from inference.segment.preprocess import Geometry, encoder_input
-from training.data import augmentation, gallery
+from training import gallery
+from training.data import augmentation
 from training.data.augmentation import AugmentationConfig, Range, change_intensities, draw_geometry, draw_intensities
 from training.data.batch import Batch, cut_planes, draw_batch, normalise, render
 from training.data.boxes import BoxConfig, draw_box_errors, tight_boxes, with_errors
 from training.data.config import DataConfig, from_mapping
+from training.data.phantoms import phantom_case_2d
 from training.data.slices import Slice
 from training.data.targets import TargetConfig, find_targets
-from training.data.views import View, draw_view, keep_in_view, view_matrix
-from training.phantoms import phantom_case_2d
 
 NONE = AugmentationConfig().only()
 EXACT_BOXES = BoxConfig(convention=PIXEL_EDGES, pixel_share=0, relative_high=0)
@@ -125,57 +123,6 @@ def test_geometry_without_augmentation_is_the_identity() -> None:
     np.testing.assert_allclose(draw_geometry(np.random.default_rng(0), NONE, 256, 100, 256), np.eye(3), atol=1e-12)
 
 
-@settings(max_examples=200)
-@given(
-    height=st.integers(20, 400),
-    width=st.integers(20, 400),
-    place=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1), st.floats(0.01, 1)),
-    seed=st.integers(0, 10_000),
-)
-def test_a_view_holds_its_object_and_lies_in_the_image(
-    height: int, width: int, place: tuple[float, ...], seed: int
-) -> None:
-    x, y, w, h = place
-    box = np.array([x * (width - 1), y * (height - 1), 0, 0]).astype(int)
-    box[2] = box[0] + max(1, int(w * (width - box[0])))
-    box[3] = box[1] + max(1, int(h * (height - box[1])))
-    view = draw_view(np.random.default_rng(seed), height, width, box, AugmentationConfig(crop=1))
-    assert 0 <= view.x <= box[0]
-    assert 0 <= view.y <= box[1]
-    assert box[2] <= view.x + view.width <= width
-    assert box[3] <= view.y + view.height <= height
-    longest = max(height, width)
-    assert max(view.width, view.height) >= min(longest, 2 * max(box[2] - box[0], box[3] - box[1])) - 1
-    assert max(view.width, view.height) >= longest / 8 - 1
-
-
-def test_views_cover_all_scales_between_the_object_and_the_image() -> None:
-    rng = np.random.default_rng(0)
-    box = np.array([100, 100, 116, 110])
-    sides = np.array([draw_view(rng, 256, 256, box, AugmentationConfig(crop=1)).width for _ in range(500)])
-    assert 32 <= sides.min() < 36
-    assert 230 < sides.max() <= 256
-    assert np.median(sides) == pytest.approx(np.sqrt(32 * 256), rel=0.15)
-
-
-def test_without_crop_the_whole_image_is_seen() -> None:
-    assert draw_view(np.random.default_rng(0), 50, 90, np.array([1, 1, 4, 4]), NONE) == View(0, 0, 90, 50)
-
-
-def test_a_view_is_preprocessed_as_the_runtime_does() -> None:
-    matrix, width, height = view_matrix(View(10, 20, 64, 33), 256)
-    assert (width, height) == (256, 132)
-    np.testing.assert_allclose(matrix @ [10, 20, 1], [0, 0, 1])
-    np.testing.assert_allclose(matrix @ [74, 53, 1], [256, 132, 1])
-
-
-def test_an_object_is_pulled_back_into_view_by_as_little_as_needed() -> None:
-    box = np.array([10, 20, 30, 40])
-    np.testing.assert_allclose(keep_in_view(np.eye(3), box, 256), np.eye(3))
-    moved = keep_in_view(augmentation.translation(-15, 230), box, 256)
-    np.testing.assert_allclose(moved @ [10, 40, 1], [0, 256, 1])
-
-
 def test_every_image_has_a_box_and_its_mask_is_the_warped_object() -> None:
     """A disc stays a disc under rotation and scaling: its mask's area gives the scale, its centre the object's."""
     rows, columns = np.mgrid[:120, :120]
@@ -205,7 +152,7 @@ def image_of(values: list[float]) -> torch.Tensor:
     ("changed", "expected"),
     [
         # Level 0.5 + 0.1, width 0.5: 0.35..0.85 becomes 0..1.
-        (augmentation.window(image_of([0.2, 0.35, 0.6, 0.9]), one(0.1), one(0.5)), [0, 0, 0.5, 1]),
+        (augmentation.windowing(image_of([0.2, 0.35, 0.6, 0.9]), one(0.1), one(0.5)), [0, 0, 0.5, 1]),
         (augmentation.contrast(image_of([0.2, 0.4, 0.6, 0.8]), one(1.5)), [0.05, 0.35, 0.65, 0.95]),
         (augmentation.brightness(image_of([0.0, 0.5, 0.9]), one(0.2)), [0.2, 0.7, 1]),
         (augmentation.gamma(image_of([0.0, 0.5, 1.0]), one(2.0)), [0, 0.25, 1]),

@@ -1,20 +1,25 @@
 """Data held on the device: the batches that the host would have cut, whatever the images' sizes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.support.data_root import write_phantom_root
+from training.data.batch import draw_batch
 from training.data.config import DataConfig
 from training.data.device_images import DeviceImages
 from training.data.loader import Loader
 from training.data.sampling import SamplingConfig
 from training.data.slices import Slice
-from training.data.targets import Targets
+from training.data.sources import read_image, read_label_image
+from training.data.targets import TargetConfig, Targets, find_targets
+from training.data.warp import FRAME
 
 CPU = torch.device("cpu")
+CROWDED = ("Microscopy/*nuclei", "Microscopy/wbc_*", "CT/chd68_heart", "X-Ray/*teeth*")  # up to hundreds of objects
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,49 @@ def test_planes_by_hand() -> None:
         assert torch.equal(planes[1, channel].float(), value * one_pixel_framed)
     assert planes[1, 3].nonzero().tolist() == [[1, 1]]
     assert planes[1, 4].sum() == 0  # this image has one mask only
+
+
+def assert_masks_hold_their_objects_only(slices: list[Slice], members: list[list[tuple[int, ...]]]) -> int:
+    """Number of masks compared, those of all slices in one batch."""
+    planes = DeviceImages(slices, 256, CPU).planes(np.arange(len(slices)), members)
+    for row, (item, masks) in enumerate(zip(slices, members, strict=True)):
+        height, width = item.targets.objects.shape
+        for slot, numbers in enumerate(masks):
+            expected = np.zeros(planes.shape[2:], np.uint8)
+            expected[FRAME : FRAME + height, FRAME : FRAME + width] = 255 * np.isin(item.targets.objects, numbers)
+            np.testing.assert_array_equal(planes[row, 3 + slot].numpy(), expected, err_msg=f"slice {row} {numbers}")
+    return sum(map(len, members))
+
+
+def test_objects_of_higher_numbers_than_those_asked_for_stay_out_of_the_masks() -> None:
+    rng = np.random.default_rng(0)
+    sizes, largest = [(5, 9), (12, 7), (30, 20), (8, 8)], [3, 40, 300, 65535]  # the last as in uint16 label maps
+    slices, members = [], []
+    for size, most in zip(sizes, largest, strict=True):
+        objects = rng.integers(0, most, size, endpoint=True).astype(np.uint16)
+        objects[0, :3] = 1, most - 1, most
+        slices.append(Slice(np.zeros(size, np.uint8), Targets(objects, (), np.zeros((0, 4)), np.zeros(0)), "US/a"))
+        members.append([(1,), (2, most - 1)])
+    assert_masks_hold_their_objects_only(slices, members)
+    for item, masks in zip(slices, members, strict=True):
+        assert_masks_hold_their_objects_only([item], [masks[:1]])
+
+
+def test_batches_of_real_labels_hold_the_masks_of_the_host(shared_data: Path) -> None:
+    slices = []
+    for pattern in CROWDED:
+        for path in sorted((shared_data / "train").glob(f"{pattern}/*.png"))[:40:5]:
+            dataset = path.parent.relative_to(shared_data / "train").as_posix()
+            targets = find_targets(read_label_image(path), dataset, TargetConfig())
+            if len(targets):
+                slices.append(Slice(read_image(path.with_suffix(".jpg")), targets, dataset))
+    assert max(item.targets.objects.max() for item in slices) > 100
+    config, compared = DataConfig(root="unused"), 0
+    for step, start in enumerate(range(0, len(slices), 8)):
+        batch = slices[start : start + 8]
+        draft = draw_batch(np.random.default_rng(step), batch, config)
+        compared += assert_masks_hold_their_objects_only(batch, [sample.members for sample in draft.samples])
+    assert compared > 60
 
 
 def test_batches_are_those_of_the_host_where_nothing_is_shrunk(config: DataConfig) -> None:

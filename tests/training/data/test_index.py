@@ -9,8 +9,8 @@ import pytest
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
 from training.data import index as index_module
-from training.data.case import Case, read_case, write_case
 from training.data.index import CACHE_NAME, VolumeIndex, build_index
+from training.data.labelled_case import LabelledCase, read_labelled_case, write_labelled_case
 from training.data.slices import CaseCache, lazy_slices, slices_in_memory
 from training.data.targets import TargetConfig, find_targets
 
@@ -22,7 +22,7 @@ def write_volume(path: Path, labelled: list[int], depth: int) -> None:
     imgs = np.broadcast_to(np.arange(depth, dtype=np.uint8)[:, None, None], (depth, 32, 32))
     gts = np.zeros((depth, 32, 32), np.uint8)
     gts[labelled, 4:20, 4:20] = 1
-    write_case(path, Case(imgs, gts, np.float32([1, 1, 1])))
+    write_labelled_case(path, LabelledCase(imgs, gts, np.float32([1, 1, 1])))
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def root(tmp_path: Path) -> Path:
     write_volume(tmp_path / "CT/a/0.npz", labelled=[1, 3], depth=5)
     write_volume(tmp_path / "CT/a/1.npz", labelled=[], depth=4)
     write_volume(tmp_path / "MR/b/0.npz", labelled=[0, 1, 2], depth=3)
-    write_case(tmp_path / "US/c/0.npz", Case(np.full((40, 30), 7, np.uint8), np.ones((40, 30), np.uint8)))
+    write_labelled_case(
+        tmp_path / "US/c/0.npz", LabelledCase(np.full((40, 30), 7, np.uint8), np.ones((40, 30), np.uint8))
+    )
     return tmp_path
 
 
@@ -117,6 +119,23 @@ def test_other_targets_make_another_index(root: Path) -> None:
     assert len(build_index(root, TargetConfig(min_pixels=30_000))) == 1
 
 
+def test_other_rules_make_another_index(root: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    build_index(root, CONFIG)
+    scanned.clear()
+    monkeypatch.setattr(index_module, "RULES_VERSION", index_module.RULES_VERSION + 1)
+    build_index(root, CONFIG)
+    assert len(scanned) == 4
+
+
+def test_rules_do_not_change_without_a_new_version() -> None:
+    """Where this fails because targets are found in another way: raise RULES_VERSION and note the new counts."""
+    rng = np.random.default_rng(0)
+    maps = [np.kron(rng.integers(0, 4, (16, 16)), np.ones((n, n))).astype(np.uint8) for n in (2, 4, 8)]
+    maps += [np.where(rng.random((64, 64)) < 0.02, 2, label) for label in (0, 1)]
+    counts = [len(find_targets(labels.astype(np.uint8), "Microscopy/wbc_a", CONFIG)) for labels in maps]
+    assert (index_module.RULES_VERSION, counts) == (1, [53, 45, 56, 85, 64])
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])
 def test_a_damaged_cache_is_made_again(root: Path, damage: bytes | None) -> None:
     build_index(root, CONFIG)
@@ -180,7 +199,7 @@ def test_lazy_and_in_memory_reading_give_the_files_slices(root: Path) -> None:
     lazy, memory = lazy_slices(index, CONFIG, cache_bytes=10**6), slices_in_memory(index, CONFIG)
     for sample in range(len(index)):
         number, z = index.locate(sample)
-        case = read_case(root / index.files[number])
+        case = read_labelled_case(root / index.files[number])
         image, gts = (case.imgs[z], case.gts[z]) if case.is_volume else (case.imgs, case.gts)
         expected = find_targets(gts, index.dataset_of_file(number), CONFIG)
         for item in (lazy(sample), memory(sample)):

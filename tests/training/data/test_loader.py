@@ -183,7 +183,7 @@ def test_background_threads_use_one_core_each_and_leave_the_step_its_own(config:
 
 
 def test_an_image_size_of_a_batch_is_never_read_from_another(config: DataConfig, loader: Loader) -> None:
-    """Canvases of different sizes share one array: a batch of one must equal its row in a batch of four."""
+    """Crops of different sizes share one array: a batch of one must equal its row in a batch of four."""
     together = Loader(replace(config, augmentation=config.augmentation.only()), data=(loader.index, loader._read))
     samples = together.samples(0)
     images = together.batch(0).images

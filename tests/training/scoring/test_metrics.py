@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from training.scoring.metrics import case_scores, dice, neighbour_codes, surface_dice, surface_element_areas
+from training.scoring.metrics import (
+    case_dice,
+    case_scores,
+    dice,
+    neighbour_codes,
+    surface_dice,
+    surface_element_areas,
+)
 
 PIXELS = (1.0, 1.0)
 
@@ -159,6 +166,16 @@ class TestCaseScores:
         assert case_scores(gts, segs) == case_scores(gts, segs, np.ones(3, np.float32)) == (0.8, 1)
         assert case_scores(gts, segs, (3, 1, 1))[1] < 0.8
         assert case_scores(gts[0], segs[0], (3, 1, 1)) == (1, 1)
+
+    def test_dsc_alone_is_that_of_both(self):
+        gts = np.zeros((4, 8), np.uint8)
+        gts[0, :4], gts[2, :4] = 1, 2
+        segs = np.zeros_like(gts)
+        segs[0, :2], segs[2, 2:6] = 1, 2  # 2 * 2 / (4 + 2) = 2/3 and 2 * 2 / (4 + 4) = 1/2
+        for case in ((gts, segs), (np.stack([gts] * 3), np.stack([segs] * 3))):
+            assert case_dice(*case) == case_scores(*case)[0] == pytest.approx((2 / 3 + 1 / 2) / 2)
+        with pytest.raises(ValueError, match="shapes"):
+            case_dice(gts, segs[:2])
 
     def test_label_types_may_differ(self):
         gts = np.zeros((5, 5), np.int64)

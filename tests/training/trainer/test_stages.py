@@ -2,26 +2,19 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from tests.support.data_root import write_phantom_root
-from training import qat
-from training.data.case import case_files, read_case
 from training.data.config import DataConfig, from_mapping
 from training.data.loader import Loader
 from training.model import build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.quantization import calibrate
-from training.smoke import EXPORTED, choose_cases, missed, score, score_through_predict_sh, write_roots
-from training.train import train
 from training.trainer.config import TrainConfig, apply_override
+from training.trainer.loop import train
 from training.trainer.stages import make_model, set_training
 from training.trainer.step import TrainStep
-
-WEIGHTS = Path(__file__).parents[3] / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -140,48 +133,3 @@ def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
     assert parts["distil_embeddings"].item() == pytest.approx(0, abs=1e-9)
     assert parts["distil_logits"].item() == pytest.approx(0, abs=1e-5)
     assert loss.item() == pytest.approx(parts["dice"].item(), abs=1e-5)
-
-
-@pytest.mark.slow
-def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, root, tmp_path):
-    """The short form of `make train-smoke`: the shipped checkpoint through all stages, a few steps each, to the
-    container's command, on one real image of each modality."""
-    for part in ("imgs", "gts"):
-        (tmp_path / "val" / part).mkdir(parents=True)
-        for path in (shared_data / "val" / part).glob("2DBox_*_0001.npz"):
-            (tmp_path / "val" / part / path.name).symlink_to(path)
-    short = [
-        "budget.samples=4",
-        "data.batch_size=2",
-        "data.sampling.samples_per_modality=2",
-        "validation.root=null",
-    ]
-    arguments = ["--checkpoint", WEIGHTS / "light.pt", "--root", root, "--runs", tmp_path, "--out", tmp_path / "int8"]
-    assert qat.main([*map(str, arguments), "threads=1", *short]) == 0
-    in_torch = score(tmp_path / "stage3" / "best.pt", tmp_path)
-    assert in_torch > 0.7
-    assert abs(score_through_predict_sh(tmp_path / "int8", tmp_path) - in_torch) < 0.01
-
-
-def test_smoke_takes_images_by_turns_from_the_modalities(root, tmp_path):
-    cases = choose_cases(root, 6)
-    assert [dataset.split("/")[0] for dataset, _ in cases[:4]] == ["Dermoscopy", "US", "Dermoscopy", "US"]
-    write_roots(cases, tmp_path)
-    written = list(case_files(tmp_path / "data"))
-    assert len(written) == 6
-    for path in written:
-        gts = read_case(path).gts
-        name = f"2DBox_{path.parent.parent.name}_{int(path.stem):04d}.npz"
-        boxes = np.load(tmp_path / "val/imgs" / name)["boxes"]
-        rows, columns = np.nonzero(gts == 1)
-        assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max(), rows.max()]
-    with pytest.raises(ValueError, match="16 are needed"):
-        choose_cases(root)
-
-
-def test_smoke_says_what_is_missed():
-    table = pd.DataFrame({"run": ["float", "stage 1", "stage 2"], "DSC": [0.95, 0.94, 0.92]})
-    assert missed(table) == ["stage 2 ended at DSC 0.920, more than 0.02 below floating point"]
-    exported = pd.DataFrame({"run": ["float", "smoke_stage3", EXPORTED], "DSC": [0.95, 0.95, 0.935]})
-    assert missed(exported) == ["the export of smoke_stage3 scores 0.935, not 0.950"]
-    assert "not 0.9" in missed(pd.DataFrame({"run": ["float"], "DSC": [0.85]}))[0]

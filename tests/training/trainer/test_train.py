@@ -1,7 +1,6 @@
 """The training loop: exact resumption after a kill, schedules, averaging, budgets, and what it writes."""
 
 import copy
-import os
 import signal
 import subprocess
 import sys
@@ -15,8 +14,7 @@ import torch
 import yaml
 from torch import nn
 
-from inference.model.metadata import INDICES
-from tests.support.data_root import write_phantom_root, write_validation_case
+from tests.support.data_root import write_phantom_root
 from training.model import build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.train import main
@@ -24,7 +22,6 @@ from training.trainer import schedule
 from training.trainer.config import BudgetConfig, ScheduleConfig, TrainConfig, apply_override, read_config
 from training.trainer.ema import update_ema
 from training.trainer.step import mean_per_image
-from training.validate import ValidationConfig, by_modality, mean_dice, validate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIGS = sorted((REPOSITORY / "training/configs").glob("*.yaml"))
@@ -205,49 +202,3 @@ def test_the_average_starts_as_the_model_and_follows_it():
 def test_mean_per_image():
     means = mean_per_image(torch.tensor([0.5, 1.0, 0.2]), torch.tensor([0, 0, 2]), 3)
     assert means.tolist() == pytest.approx([0.75, 0.0, 0.2])
-
-
-class FilledBox(nn.Module):
-    """Says that an object fills its box: a model whose score is known."""
-
-    name, input_size, box_convention = "filled", 256, INDICES
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def encode(self, images):
-        return (images,)
-
-    def decode(self, embeddings, boxes, image_index=None):
-        x, y = torch.meshgrid(torch.arange(256) + 0.5, torch.arange(256) + 0.5, indexing="xy")
-        low, high = boxes[:, :2, None, None], boxes[:, 2:, None, None]
-        inside = (x > low[:, 0]) & (x < high[:, 0]) & (y > low[:, 1]) & (y < high[:, 1])
-        return inside.float() * 2 - 1, torch.ones(len(boxes))
-
-
-def test_validation_scores_what_the_runtime_would_write(tmp_path):
-    gts = write_validation_case(tmp_path, "2DBox_US_0001.npz", seed=1)
-    write_validation_case(tmp_path, "2DBox_US_0002.npz", seed=2)
-    scores = validate(FilledBox(), ValidationConfig(root=str(tmp_path)))
-    assert scores["case"].tolist() == ["2DBox_US_0001.npz", "2DBox_US_0002.npz"]
-    boxes = np.load(tmp_path / "imgs/2DBox_US_0001.npz")["boxes"]
-    filled = np.zeros_like(gts)
-    for label, (x_min, y_min, x_max, y_max) in enumerate(boxes, start=1):
-        filled[y_min:y_max, x_min:x_max] = label
-    assert scores["dsc"][0] == pytest.approx(mean_dice(gts, filled), abs=0.02)
-    assert len(validate(FilledBox(), ValidationConfig(root=str(tmp_path), limit=1))) == 1
-
-
-def test_validation_names_a_case_without_ground_truth(tmp_path):
-    write_validation_case(tmp_path, "2DBox_US_0001.npz", seed=1)
-    os.remove(tmp_path / "gts/2DBox_US_0001.npz")
-    with pytest.raises(ValueError, match=r"2DBox_US_0001\.npz: cannot be read"):
-        validate(FilledBox(), ValidationConfig(root=str(tmp_path)))
-    with pytest.raises(ValueError, match="holds no validation case"):
-        validate(FilledBox(), ValidationConfig(root=str(tmp_path / "none")))
-
-
-def test_modalities_count_alike_however_many_cases_they_have():
-    scores = pd.DataFrame({"modality": ["CT", "CT", "US"], "dsc": [0.2, 0.4, 0.9]})
-    assert by_modality(scores) == pytest.approx({"CT": 0.3, "US": 0.9, "mean": 0.6})

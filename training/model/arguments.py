@@ -1,4 +1,4 @@
-"""Command-line arguments that several commands of the training side share."""
+"""Command-line arguments of the commands that start from a checkpoint."""
 
 import argparse
 

@@ -18,7 +18,7 @@ LARGEST_CASE_BYTES = (
 
 
 @dataclass(frozen=True)
-class Case:
+class LabelledCase:
     """One image or volume with its label map.
 
     imgs: uint8 (H, W) or (H, W, 3) in 2D, (D, H, W) in 3D.
@@ -75,7 +75,7 @@ def as_label_map(values: np.ndarray) -> np.ndarray:
     return values.astype(np.uint8 if high <= 255 else np.uint16)
 
 
-def read_case(path: Path) -> Case:
+def read_labelled_case(path: Path) -> LabelledCase:
     """Read and validate one case.
 
     Raises:
@@ -85,10 +85,10 @@ def read_case(path: Path) -> Case:
     for name in ("imgs", "gts"):
         if name not in arrays:
             raise CaseError(f"no array '{name}'")
-    return Case(arrays["imgs"], arrays["gts"], arrays.get("spacing"))
+    return LabelledCase(arrays["imgs"], arrays["gts"], arrays.get("spacing"))
 
 
-def write_case(path: Path, case: Case) -> None:
+def write_labelled_case(path: Path, case: LabelledCase) -> None:
     """Write a compressed npz; `path` is whole or absent, whatever happens meanwhile."""
     arrays = {"imgs": case.imgs, "gts": case.gts}
     if case.spacing is not None:

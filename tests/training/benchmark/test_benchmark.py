@@ -1,6 +1,7 @@
 """The benchmark: the cases it builds, how it measures processes, its tables, and a short run of the whole command."""
 
 import csv
+import subprocess
 import sys
 import time
 
@@ -13,7 +14,16 @@ from training.benchmark.case_specs import SPECS, CaseSpec
 from training.benchmark.case_table import REFERENCE, Extrapolated, case_rows
 from training.benchmark.cases import box_slices, build, enough_boxes, write_case, write_part
 from training.benchmark.operations import with_fused
-from training.benchmark.processes import BenchmarkError, Contender, Run, environment, interleave, python, run_process
+from training.benchmark.processes import (
+    ROOT,
+    BenchmarkError,
+    Contender,
+    Run,
+    environment,
+    interleave,
+    python,
+    run_process,
+)
 from training.benchmark.profile import stage_rows
 from training.benchmark.tables import text_table
 from training.benchmark.zoom_table import zoom_rows
@@ -213,6 +223,20 @@ def test_zoom_table_of_two_cases(shared_data, tmp_path):
         ct, fundus, mean = csv.DictReader(file)
     assert (ct["modality"], fundus["modality"], mean["cases"]) == ("2D CT", "2D Fundus", "2")
     assert all(float(row["zoomed_dsc"]) > 0.5 and float(row["zoomed_ms"]) > 0 for row in (ct, fundus))
+
+
+def test_a_case_that_could_not_be_scored_is_in_no_mean():
+    cases = [{"case": name, "boxes": 1, "passes": 1, "plain_ms": 10.0, "zoomed_ms": 10.0} for name in "ab"]
+    scores = {"a": {"dsc": "0.5", "nsd": "0.25"}, "b": {"dsc": "", "nsd": ""}}
+    scored = {name: {"dimensions": "2D", "modality": "CT", **row} for name, row in scores.items()}
+    ct, mean = zoom_rows(cases, {"plain": scored, "zoomed": scored})
+    assert (ct["cases"], ct["plain_dsc"], ct["zoomed_nsd"], mean["plain_dsc"]) == (2, 0.5, 0.25, 0.5)
+
+
+def test_the_process_that_measures_others_stays_small():
+    code = "import sys, training.benchmark.__main__; print([m for m in ('numpy', 'pandas') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_wrong_use_is_one_clear_line(tmp_path, capsys):

@@ -1,0 +1,80 @@
+"""Post-training quantization: an int8 pair for the same runtime, close to the floating-point model."""
+
+import onnx
+import pytest
+import torch
+
+from inference.model.metadata import read_metadata
+from tests.support.data_root import write_ct_and_ultrasound
+from tests.support.engines import run_openvino
+from tests.support.parity import relative_error
+from tests.support.small_sam import SIZE, small_sam
+from tests.training.quantization.test_qcdq import executed_layers
+from training.data.augmentation import AugmentationConfig
+from training.data.config import DataConfig
+from training.export.form import for_export
+from training.export.form.layers import rows
+from training.export.post_training import calibration_batches, export_calibrated, module_of, quantize_pair
+from training.quantization import Recipe
+from training.quantization.quantize import chosen_layers
+
+IMAGES = 4
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_ct_and_ultrasound(tmp_path_factory.mktemp("train"))
+
+
+def calibration(root, seed: int = 0):
+    config = DataConfig(str(root), batch_size=1, input_size=SIZE, seed=seed, augmentation=AugmentationConfig().only())
+    return calibration_batches(config, IMAGES)
+
+
+@torch.no_grad()
+def test_quantized_pair_is_int8_and_close_to_floating_point(root, tmp_path):
+    assert export_calibrated(small_sam(), root, tmp_path, IMAGES) == IMAGES
+
+    encoder, decoder = (read_metadata(tmp_path / name) for name in ("encoder.onnx", "decoder.onnx"))
+    assert encoder == decoder
+    assert (encoder.precision, encoder.model, encoder.normalise) == ("int8", "small", "after_padding")
+    layers = executed_layers(tmp_path / "encoder.onnx")
+    assert sum(kind == "Convolution" and precision in ("i8", "u8") for kind, precision in layers) > 10
+
+    decoder_graph = onnx.load(tmp_path / "decoder.onnx").graph
+    assert not any(node.op_type == "QuantizeLinear" and node.input[0] == "boxes" for node in decoder_graph.node)
+
+    model, (batch, *_) = small_sam(), calibration(root)
+    (embedding,) = model.encode(batch.images)
+    logits, _ = model.decode((embedding,), batch.boxes)
+    (encoded,) = run_openvino(tmp_path / "encoder.onnx", {"image": batch.images.numpy()})
+    inputs = {"image_embedding": rows(embedding).numpy(), "boxes": batch.boxes.numpy()}
+    decoded = run_openvino(tmp_path / "decoder.onnx", inputs)[0]
+    assert 1e-4 < relative_error(encoded, rows(embedding).numpy()) < 0.15
+    assert 1e-4 < relative_error(decoded, logits.numpy()) < 0.25
+
+
+def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alone(root):
+    batches = calibration(root)
+    assert len(batches) == IMAGES
+    assert {name for batch in batches for name in batch.modalities} == {"CT", "US"}
+    for ours, same in zip(batches, calibration(root), strict=True):
+        assert torch.equal(ours.images, same.images)
+        assert torch.equal(ours.boxes, same.boxes)
+    assert any(
+        a.modalities != b.modalities or not torch.equal(a.boxes, b.boxes)
+        for a, b in zip(batches, calibration(root, seed=1), strict=True)
+    )
+
+
+def test_ptq_quantizes_the_layers_that_the_recipe_names(root):
+    encoder, decoder = quantize_pair(small_sam(), Recipe(mask_decoder=False), calibration(root))
+    chosen = chosen_layers(for_export(small_sam()), Recipe(mask_decoder=False))
+    dequantized = {node.output[0] for node in encoder.graph.node if node.op_type == "DequantizeLinear"}
+    quantized = {
+        module_of(node)
+        for node in encoder.graph.node
+        if node.op_type in ("Conv", "MatMul") and all(name in dequantized for name in node.input[:2])
+    }
+    assert quantized == set(chosen)
+    assert not any(node.op_type == "QuantizeLinear" for node in decoder.graph.node)

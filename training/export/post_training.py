@@ -1,0 +1,128 @@
+"""Post-training quantization of a floating-point model: no training, a few hundred calibration images (Yu).
+
+The model is exported, NNCF quantizes in both graphs the layers that quantization-aware training quantizes too, and the
+int8 pair comes out as `export_pair` writes it, for the same runtime.
+"""
+
+import ast
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from torch import nn
+
+from inference.model.metadata import AFTER_PADDING
+from training.data.augmentation import AugmentationConfig
+from training.data.batch import Batch
+from training.data.config import DataConfig
+from training.data.loader import Loader
+from training.export.form import for_export
+from training.export.onnx_pair import INT8, describe, embedding_names, write_pair
+from training.export.pair import trace_pair
+from training.quantization import Recipe
+from training.quantization.quantize import chosen_layers
+
+sys.modules.setdefault("openvino_telemetry", None)  # NNCF and OpenVINO then report their use to nobody
+import nncf  # noqa: E402
+import openvino  # noqa: E402
+from nncf.quantization.advanced_parameters import QuantizationParameters  # noqa: E402
+
+Inputs = dict[str, np.ndarray]
+
+# What is quantized of a model; of others everything. LiteMedSAM's mask decoder is faster in bf16 (6.5 against 7.5 ms a
+# box): its products are small, and its image side is bound by memory.
+RECIPES = {"litemedsam": Recipe(mask_decoder=False)}
+IMAGES = 300  # for calibration
+
+
+def export_calibrated(
+    model: nn.Module, root: Path, folder: Path, images: int = IMAGES, normalise: str = AFTER_PADDING, seed: int = 0
+) -> int:
+    """Write the int8 encoder.onnx and decoder.onnx of a floating-point model, calibrated on images of a training tree.
+
+    Args:
+        images: how many; seed: which these are.
+        normalise: `after_padding` or `before_padding`, as the model was trained.
+
+    Returns:
+        The number of images that hold an object, on which the scales were found.
+
+    Raises:
+        CaseError, ValueError: the tree cannot be used.
+    """
+    nncf.set_log_level(logging.ERROR)
+    config = DataConfig(
+        root=str(root),
+        batch_size=1,
+        input_size=model.input_size,
+        normalise=normalise,
+        seed=seed,
+        in_memory=False,
+        augmentation=AugmentationConfig().only("crop"),
+    )
+    batches = calibration_batches(config.with_boxes_of(model), images)
+    encoder, decoder = quantize_pair(model, RECIPES.get(model.name, Recipe()), batches)
+    write_pair(folder, encoder, decoder, describe(model, len(encoder.graph.output), normalise, INT8))
+    return len(batches)
+
+
+def calibration_batches(config: DataConfig, images: int) -> list[Batch]:
+    """Single images of all modalities with a few boxes each, as the runtime sees them.
+
+    That is: whole images and windows of the zoom, not otherwise augmented; boxes with drawing errors.
+    """
+    loader = Loader(config)
+    batches = [loader.batch(step) for step in range(images)]
+    return [batch for batch in batches if len(batch.boxes)]
+
+
+def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The int8 graphs of a floating-point model's encoder and decoder.
+
+    The encoder is calibrated on the images, the decoder on their floating-point embeddings and boxes. Of the recipe,
+    the choice of layers counts; scales are NNCF's own.
+    """
+    encoder, decoder = trace_pair(model)
+    core = openvino.Core()
+    encode = core.compile_model(
+        core.read_model(encoder.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+
+    def encoder_inputs(batch: Batch) -> Inputs:
+        return {"image": batch.images.numpy()}
+
+    def decoder_inputs(batch: Batch) -> Inputs:
+        embeddings = encode(encoder_inputs(batch)).to_tuple()
+        return {**dict(zip(embedding_names(len(embeddings)), embeddings, strict=True)), "boxes": batch.boxes.numpy()}
+
+    layers = chosen_layers(for_export(model), recipe)
+    return (
+        quantize_graph(encoder, layers, nncf.Dataset(batches, encoder_inputs)),
+        quantize_graph(decoder, layers, nncf.Dataset(batches, decoder_inputs)),
+    )
+
+
+def quantize_graph(graph: onnx.ModelProto, layers: list[str], calibration: nncf.Dataset) -> onnx.ModelProto:
+    """Quantize the operations that come from the named layers and no other: not, for one, the coordinates of boxes."""
+    ignored = [node.name for node in graph.graph.node if module_of(node) not in layers]
+    return nncf.quantize(
+        graph,
+        calibration,
+        preset=nncf.QuantizationPreset.PERFORMANCE,  # symmetric: OpenVINO runs convolutions of anything else in float32
+        subset_size=calibration.get_length(),
+        ignored_scope=nncf.IgnoredScope(names=ignored),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_quantization_params=QuantizationParameters(per_channel=False),
+            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
+        ),
+    )
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """Name of the model's module that a traced operation comes from, as tracing noted it; empty where it did not."""
+    notes = {entry.key: entry.value for entry in node.metadata_props}
+    scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))
+    modules = [scope.removeprefix("model.") for scope in scopes if scope.startswith("model.")]
+    return modules[-1] if modules else ""

@@ -1,0 +1,117 @@
+"""Scores a model on validation cases, through the runtime's own code for everything but the two networks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from inference.cases.case import read_case
+from inference.errors import CaseError
+from inference.model.metadata import AFTER_PADDING
+from inference.model.pair import ModelPair
+from inference.options import Options
+from inference.segment.memory import case_budget, memory_limit
+from inference.segment.segment_case import segment_case
+from training.model.checkpoint import load_model
+from training.scoring.label_maps import dimensions_of, read_truth
+from training.scoring.means import modality_of
+from training.scoring.metrics import case_dice, case_scores
+from training.scoring.torch_model import TorchModel
+
+Runner = ModelPair | TorchModel
+Row = dict[str, str | float]
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Which cases are scored after an epoch.
+
+    root: folder with `imgs` and `gts`; None switches validation off. every_epochs: how often; limit: at most this many
+    cases of each modality (None: all). volumes: 3D cases too. Options of the runtime: `zoom`, `box_batch`.
+    """
+
+    root: str | None = None
+    every_epochs: int = 1
+    limit: int | None = None
+    volumes: bool = False
+    zoom: bool = False
+    box_batch: int = 16
+
+
+def validation_cases(config: ValidationConfig) -> list[Path]:
+    """The image files that `config` selects, sorted by name; of each, the header of its ground truth has been read.
+
+    Raises:
+        ValueError: there are none, or one has no ground truth.
+    """
+    folder = Path(config.root) / "imgs"
+    chosen: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with _named(truth_of(path)) as truth:
+            dimensions = dimensions_of(truth)
+        if config.volumes or dimensions == "2D":
+            chosen.setdefault((dimensions, modality_of(path.name)), []).append(path)
+    if not chosen:
+        raise ValueError(f"{folder}: holds no validation case")
+    return sorted(path for group in chosen.values() for path in group[: config.limit])
+
+
+def truth_of(path: Path) -> Path:
+    """The ground truth of `<root>/imgs/<name>.npz`."""
+    return path.parents[1] / "gts" / path.name
+
+
+def validate(
+    model: nn.Module, config: ValidationConfig, normalise: str = AFTER_PADDING, nsd: bool = False
+) -> pd.DataFrame:
+    """`score_cases` of a torch model, which is put in eval mode and left so."""
+    model.eval()
+    return score_cases(TorchModel(model, normalise, next(model.parameters()).device), config, nsd)
+
+
+def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> pd.DataFrame:
+    """Segment and score the cases of `config`.
+
+    Returns:
+        One row per case: `case`, `modality`, `dimensions` ("2D" or "3D", by its arrays), `dsc`, and with `nsd`, `nsd`
+        (0..1).
+
+    Raises:
+        ValueError: no cases, or one that cannot be read or segmented; the message names it.
+    """
+    options = Options(zoom=config.zoom, box_batch=config.box_batch)
+    paths = tqdm(validation_cases(config), desc="validate", disable=None, leave=False)
+    return pd.DataFrame([_score_case(runner, path, options, nsd) for path in paths])
+
+
+def _score_case(runner: Runner, path: Path, options: Options, nsd: bool) -> Row:
+    with _named(truth_of(path)) as truth:
+        gts, spacing = read_truth(truth)
+    with _named(path):
+        segs, _ = segment_case(read_case(path, case_budget()), runner, options, memory_limit())
+        dsc, *more = case_scores(gts, segs, spacing) if nsd else (case_dice(gts, segs),)
+    row: Row = {"case": path.name, "modality": modality_of(path.name), "dimensions": f"{gts.ndim}D", "dsc": dsc}
+    return {**row, "nsd": more[0]} if nsd else row
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[Path]:
+    """Turn what is wrong with a file into a ValueError that names it."""
+    try:
+        yield path
+    except (CaseError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def open_runner(weights: Path, model_name: str | None = None, normalise: str = AFTER_PADDING) -> Runner:
+    """A checkpoint on torch, on the GPU if there is one, or a folder with an ONNX pair (whose metadata know the rest)
+    on OpenVINO."""
+    if weights.is_dir():
+        return ModelPair(weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TorchModel(load_model(weights, model_name).to(device), normalise, device)
