@@ -1,18 +1,20 @@
-"""Fixtures shared by all tests: the real data beside the project, skipped with a reason where it is absent."""
+"""Fixtures shared by all tests. Without the real data beside the project, what needs it is skipped, and counted."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+NOT_SHARED = "no ../shared beside this checkout (real cases, reference outputs)"
 
 
 def _shared_folder(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():
-        pytest.skip(f"../shared/{name} is not beside this checkout: tests on real cases need it")
+        pytest.skip(NOT_SHARED)
     return folder
 
 
@@ -45,3 +47,16 @@ def untrained(tmp_path_factory) -> Callable[[str], tuple]:
         return model, folder
 
     return untrained
+
+
+def skips(reports: Sequence[pytest.TestReport]) -> str:
+    """One line on the tests that were skipped: how many, and for which reasons, the most frequent first."""
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    parts = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common())
+    return f"{len(reports)} {'test' if len(reports) == 1 else 'tests'} skipped: {parts}"
+
+
+@pytest.hookimpl(trylast=True)  # below the table of coverage
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if reports := terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line(skips(reports), yellow=True)

@@ -170,22 +170,16 @@ def test_short_run_of_the_command(shared_data, tmp_path, capsys):
     with (tmp_path / "out" / "cases.csv").open() as file:
         imports, light = csv.DictReader(file)
     assert (imports["contender"], light["contender"]) == ("imports", "light")
-    assert float(light["times_imports"]) > 0
+    ratio = float(light["seconds"]) / float(imports["seconds"])
+    assert float(light["times_imports"]) == pytest.approx(ratio, rel=0.01)
     assert "2DBox_256x256_1" in capsys.readouterr().out
     assert (tmp_path / "work" / "segs" / "light" / "2DBox_256x256_1.npz").exists()
 
     assert main([*where, *chosen, "--profile"]) == 0
-    stages = (tmp_path / "out" / "profile_stages_light.csv").read_text()
-    for stage in (
-        "interpreter start",
-        "import openvino",
-        "load encoder",
-        "encode",
-        "decode",
-        "mask: resample",
-        "write",
-    ):
-        assert stage in stages
+    with (tmp_path / "out" / "profile_stages_light.csv").open() as file:
+        stages = {row["stage"].strip() for row in csv.DictReader(file)}
+    expected = {"interpreter start", "import openvino", "load encoder", "encode", "decode", "mask: resample", "write"}
+    assert stages >= expected
     with (tmp_path / "out" / "profile_encoder_light.csv").open() as file:
         operations = list(csv.DictReader(file))
     assert sum(float(row["percent"]) for row in operations) == pytest.approx(100)

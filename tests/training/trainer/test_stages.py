@@ -92,7 +92,9 @@ def test_stage_1_quantizes_the_encoder_and_the_others_the_decoder_too(stages):
 @pytest.mark.slow
 def test_stage_1_logs_distillation_and_its_scales_learn(stages):
     state = read_checkpoint(stages[1].parent / "last.pt").extra["state"]
-    assert all(row["distil_embeddings"] >= 0 for row in state["steps"])
+    assert [row["step"] for row in state["steps"]] == [1, 2]
+    # The student's rounding sets it apart from its teacher; a teacher that is right about nothing has no say.
+    assert max(row["distil_embeddings"] for row in state["steps"]) > 0
     before, after = (read_checkpoint(stages[n]).state for n in (1, 3))
     learned = [name for name in before if "input_quant" in name and "scaling" in name]
     assert learned
@@ -111,7 +113,6 @@ def test_a_quantized_run_resumes(root, stages, tmp_path):
 
 @torch.no_grad()
 def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float):
-
     loader = Loader(DataConfig(root=str(root), batch_size=2))
     batch = loader.batch(0)
     floating = load_model(trained_float)
@@ -120,7 +121,7 @@ def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float
     set_training(quantized, 3)
     expected, _ = floating.decode(floating.encode(batch.images), batch.boxes, batch.image_index)
     found, _ = quantized.decode(quantized.encode(batch.images), batch.boxes, batch.image_index)
-    assert (found - expected).abs().mean() < 0.1 * expected.std()
+    assert 0 < (found - expected).abs().mean() < 0.1 * expected.std()
 
 
 def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
