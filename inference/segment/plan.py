@@ -8,10 +8,11 @@ import numpy as np
 
 from ..arrays import Float64Array
 from ..cases.case import Case
+from ..memory_limit import MB
 from ..model.metadata import INDICES, Metadata
 from ..options import LATER, PROPAGATE, Options
 from .blocks import block_sizes
-from .memory import MB, check_fits, share_out
+from .memory import check_fits, share_out
 from .route import Route, flatten, propagate
 from .zoom import Window, plan_windows
 
