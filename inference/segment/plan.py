@@ -84,9 +84,8 @@ def make_plan(boxes: Float64Array, height: int, width: int, metadata: Metadata, 
         zoom: whether to magnify at all.
     """
     boxes = to_convention(boxes, height, width, metadata.box_convention)
-    input_size = metadata.input_size
     if zoom:
-        windows, chosen = plan_windows(boxes[:, [0, 1, 3, 4]], height, width, input_size)
+        windows, chosen = plan_windows(boxes[:, [0, 1, 3, 4]], height, width)
     else:
         windows, chosen = [Window(0, 0, width, height)], np.zeros(len(boxes), np.intp)
     return Plan(boxes, windows, chosen)
