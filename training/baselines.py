@@ -79,11 +79,12 @@ def _widened(side: slice, length: int) -> slice:
 def segment(case: Case, method: Method) -> np.ndarray:
     """Label map of a case, (H, W) or (D, H, W): label i, counted from 1, is the object of the i-th box."""
     segs = np.zeros(case.shape, case.segs_dtype)
-    for label, (x_min, y_min, z_min, x_max, y_max, z_max) in enumerate(case.boxes.astype(int), 1):
+    for index in np.flatnonzero(case.usable):
+        x_min, y_min, z_min, x_max, y_max, z_max = case.boxes[index].astype(int)
         sides = slice(y_min, y_max + 1), slice(x_min, x_max + 1)
         box = tuple(slice(*side.indices(length)) for side, length in zip(sides, case.shape[1:], strict=True))
         for z in range(z_min, z_max + 1):
-            segs[z][box][method(_rgb(case.volume[z]), box)] = label
+            segs[z][box][method(_rgb(case.volume[z]), box)] = index + 1
     return segs if case.is_volume else segs[0]
 
 

@@ -114,12 +114,10 @@ def preprocess(image: np.ndarray, size: int, normalise: str) -> tuple[Tensor, in
     scale = size / max(height, width)
     new_height, new_width = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
     colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-    colour = colour if colour.dtype == np.uint8 else colour.astype(np.float32)
-    resized = cv2.resize(
-        colour, (new_width, new_height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    )
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(colour.astype(np.float32), (new_width, new_height), interpolation=interpolation)
 
-    resized = torch.from_numpy(resized).float().permute(2, 0, 1)
+    resized = torch.from_numpy(resized).permute(2, 0, 1)
     padding = (0, size - new_width, 0, size - new_height)
     square = min_max(F.pad(resized, padding)) if normalise == AFTER_PADDING else F.pad(min_max(resized), padding)
     return square[None], new_height, new_width

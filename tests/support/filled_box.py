@@ -14,7 +14,8 @@ SIDE = 256
 class FilledBox(nn.Module):
     """Its logits are 1 in the box and -1 around it."""
 
-    name, input_size, box_convention = "filled", SIDE, INDICES
+    name, box_convention = "filled", INDICES
+    input_size = logit_size = SIDE
 
     def __init__(self) -> None:
         super().__init__()

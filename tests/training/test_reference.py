@@ -76,6 +76,13 @@ def test_padding_counts_in_the_normalisation_or_does_not(normalise, low):
     assert square[0, :, 4:].abs().max() == 0
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (30, 20, 3)])
+def test_bytes_and_floats_give_the_same_input(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    as_bytes, as_floats = (preprocess(pixels, 8, "after_padding")[0] for pixels in (image, image.astype(np.float32)))
+    assert torch.equal(as_bytes, as_floats)
+
+
 def test_flatten_gives_every_slice_the_same_box_and_encodes_it_for_each_box():
     volume = np.stack([square_image(8, 2, 2, 3)] * 5)
     model = BrightInsideBox()

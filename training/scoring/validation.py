@@ -52,7 +52,7 @@ def validation_cases(config: ValidationConfig) -> list[Path]:
     folder = Path(config.root) / "imgs"
     chosen: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(folder.glob("*.npz")):
-        with _named(truth_of(path)) as truth:
+        with naming(truth_of(path)) as truth:
             dimensions = dimensions_of(truth)
         if config.volumes or dimensions == "2D":
             chosen.setdefault((dimensions, modality_of(path.name)), []).append(path)
@@ -90,9 +90,9 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
 
 
 def _score_case(runner: Runner, path: Path, options: Options, nsd: bool) -> Row:
-    with _named(truth_of(path)) as truth:
+    with naming(truth_of(path)) as truth:
         gts, spacing = read_truth(truth)
-    with _named(path):
+    with naming(path):
         segs, _ = segment_case(read_case(path, case_budget()), runner, options, memory_limit())
         dsc, *more = case_scores(gts, segs, spacing) if nsd else (case_dice(gts, segs),)
     row: Row = {"case": path.name, "modality": modality_of(path.name), "dimensions": f"{gts.ndim}D", "dsc": dsc}
@@ -100,7 +100,7 @@ def _score_case(runner: Runner, path: Path, options: Options, nsd: bool) -> Row:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[Path]:
+def naming(path: Path) -> Iterator[Path]:
     """Turn what is wrong with a file into a ValueError that names it."""
     try:
         yield path

@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 from inference.cases.case import read_case
-from inference.cases.npz import read_arrays
-from inference.errors import CaseError
 from inference.segment.memory import case_budget
-from training.scoring.validation import ValidationConfig, validation_cases
+from training.scoring.label_maps import read_truth
+from training.scoring.validation import ValidationConfig, naming, truth_of, validation_cases
 from training.trainer.config import TrainConfig
 
 
@@ -34,22 +33,13 @@ def check_validation(config: ValidationConfig) -> None:
         ValueError: there is no case, or one that cannot be scored; the message names it and says why.
     """
     for path in validation_cases(config):
-        try:
-            check_case(path, path.parents[1] / "gts" / path.name)
-        except CaseError as error:
-            raise ValueError(f"{path}: {error}") from error
-
-
-def check_case(path: Path, gts_path: Path) -> None:
-    """Raise CaseError for a case that cannot be read, or whose ground truth is missing, empty or of another shape."""
-    if not gts_path.is_file():
-        raise CaseError(f"{gts_path} is missing")
-    case = read_case(path, case_budget())
-    gts = read_arrays(gts_path, ("gts",), case_budget()).get("gts")
-    if gts is None:
-        raise CaseError(f"{gts_path} holds no array 'gts'")
-    shape = case.shape if case.is_volume else case.shape[1:]
-    if gts.shape != shape:
-        raise CaseError(f"{gts_path} has the shape {gts.shape}, the image {shape}")
-    if not gts.any():
-        raise CaseError(f"{gts_path} holds no object")
+        truth = truth_of(path)
+        with naming(truth):
+            gts, _ = read_truth(truth)
+        with naming(path):
+            case = read_case(path, case_budget())
+        shape = case.shape if case.is_volume else case.shape[1:]
+        if gts.shape != shape:
+            raise ValueError(f"{truth}: has the shape {gts.shape}, the image {shape}")
+        if not gts.any():
+            raise ValueError(f"{truth}: holds no object")

@@ -1,10 +1,13 @@
 """The encoder's input and the boxes on it."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING
+from inference.segment import preprocess
 from inference.segment.preprocess import Geometry, encoder_input
 
 
@@ -70,5 +73,37 @@ def test_shrinking_averages():
 def test_enlarging_is_linear():
     image = np.array([[0, 255], [0, 255]], np.uint8)
     result = encoder_input(image, Geometry(2, 2, 256), BEFORE_PADDING)[0, 0]
-    expected = cv2.resize(image, (256, 256), interpolation=cv2.INTER_LINEAR) / 255
+    expected = cv2.resize(image.astype(np.float32), (256, 256), interpolation=cv2.INTER_LINEAR) / 255
     np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(100, 80), (100, 80, 3), (256, 256), (300, 200), (300, 200, 3), (1100, 1000), (600, 1001, 3), (1, 300), (3000, 1)],
+)
+def test_bytes_and_floats_give_the_same_input(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    geometry = Geometry(*shape[:2], 256)
+    as_bytes, as_floats = (encoder_input(pixels, geometry, AFTER_PADDING) for pixels in (image, image.astype("f4")))
+    np.testing.assert_array_equal(as_bytes, as_floats)
+
+
+@pytest.mark.parametrize("shape", [(1100, 1000), (1023, 611, 3), (512, 512), (300, 4000, 3), (3000, 1)])
+def test_a_large_image_is_shrunk_in_bands_with_the_same_result(shape, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    geometry = Geometry(*shape[:2], 256)
+    monkeypatch.setattr(preprocess, "LARGE", image.size)
+    at_once = encoder_input(image, geometry, AFTER_PADDING)
+    monkeypatch.setattr(preprocess, "LARGE", 0)
+    for band in (image.size // 7, 1):
+        monkeypatch.setattr(preprocess, "BAND", band)
+        np.testing.assert_allclose(encoder_input(image, geometry, AFTER_PADDING), at_once, atol=1e-6)
+
+
+def test_a_large_image_is_never_held_as_float32():
+    image = np.zeros((3024, 4032, 3), np.uint8)
+    tracemalloc.start()
+    encoder_input(image, Geometry(3024, 4032, 256), AFTER_PADDING)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < image.nbytes  # as float32 it would be four times as large

@@ -89,20 +89,18 @@ def erase(val: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (remove, "is missing"),
-        (truncate, "not a whole npz file"),
-        (truncate_gts, "not a whole npz file"),
-        (rename_array, "holds no array 'gts'"),
-        (crop, "has the shape (120, 100), the image (120, 160)"),
-        (erase, "holds no object"),
+        (remove, f"gts/{CASE}: cannot be read (No such file or directory)"),
+        (truncate, f"imgs/{CASE}: not a whole npz file"),
+        (truncate_gts, f"gts/{CASE}: not a whole npz file"),
+        (rename_array, f"gts/{CASE}: array 'gts' is missing"),
+        (crop, f"gts/{CASE}: has the shape (120, 100), the image (120, 160)"),
+        (erase, f"gts/{CASE}: holds no object"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_validation_case_that_cannot_be_scored(start, val, spoil, reason):
     spoil(val)
-    line = start(f"validation.root={val}")
-    assert line.startswith(f"{val / 'imgs' / CASE}: ")
-    assert reason in line
+    assert start(f"validation.root={val}").startswith(f"{val}/{reason}")
 
 
 def test_an_output_that_cannot_be_written(start, tmp_path):
