@@ -12,7 +12,7 @@ import torch
 
 from inference.cli import main as inference_main
 from tests.support.data_root import write_phantom_root, write_validation_case
-from tests.support.small_sam import SIZE, small_sam
+from tests.support.small_sam import SIZE, narrow_litemedsam, small_sam
 from training import litemedsam
 from training.litemedsam import EXPORTED, SHIPPED, is_shipped, reason_to_keep
 from training.model import MODELS, build_model
@@ -26,16 +26,9 @@ CONFIGS = Path(__file__).parents[2] / "training/configs"
 ENTRIES = ["float", "stage 1", "stage 2", "stage 3", EXPORTED, "PTQ"]
 
 
-def narrow():
-    """A small SAM that goes by LiteMedSAM's name."""
-    model = small_sam()
-    model.name = "litemedsam"
-    return model.train()
-
-
 @pytest.mark.slow
 def test_one_command_from_nothing_to_a_pair_that_segments(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(MODELS, "litemedsam", narrow)
+    monkeypatch.setitem(MODELS, "litemedsam", narrow_litemedsam)
     write_validation_case(tmp_path / "val", "2DBox_US_0001.npz", seed=1)
     root, runs, out = write_phantom_root(tmp_path / "root"), tmp_path / "runs", tmp_path / "weights"
     arguments = ["--root", root, "--val", tmp_path / "val", "--runs", runs, "--out", out, "--images", 2]
