@@ -18,13 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.cases.case import Case, read_case
+from inference.memory_limit import case_budget, memory_limit
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.run import segment_within_memory
 from inference.segment.plan import make_plan
-from inference.segment.zoom import MAX_WINDOWS, WHOLE_IMAGE, Window
+from inference.segment.segment_case import segment_case
+from inference.segment.zoom import MAX_WINDOWS, Window
 from training.benchmark.tables import Row, text_table
-from training.evaluate import modality_of
+from training.scoring.means import modality_of
 from training.scoring.metrics import dice
 
 FEW, MANY = f"cases with up to {MAX_WINDOWS}", f"cases with more than {MAX_WINDOWS}"
@@ -38,14 +39,13 @@ def small_boxes(case: Case, gts: np.ndarray, model: ModelPair) -> list[Row]:
     Args:
         gts: (H, W) labels, i that of the i-th box, from 1.
     """
-    among = make_plan(case.boxes, *case.shape[1:], model.metadata, zoom=True)
+    among = windows_of(case, model)
     rows: list[Row] = []
-    for index in range(len(case.boxes)):
-        single = replace(case, boxes=case.boxes[index : index + 1])
-        alone = make_plan(single.boxes, *case.shape[1:], model.metadata, zoom=True)
-        if alone.chosen[0] == WHOLE_IMAGE:
+    for index in np.flatnonzero(case.usable):
+        single = replace(case, boxes=case.boxes[index : index + 1], usable=case.usable[index : index + 1])
+        own, shared = windows_of(single, model)[0], among[index]
+        if own == Window(0, 0, *case.shape[:0:-1]):  # the whole image
             continue
-        own, shared = alone.windows[alone.chosen[0]], among.windows[among.chosen[index]]
         own_mask = mask_on(single, own, model)
         shared_mask = own_mask if shared == own else mask_on(single, shared, model)
         truth = gts == index + 1
@@ -61,13 +61,20 @@ def small_boxes(case: Case, gts: np.ndarray, model: ModelPair) -> list[Row]:
     return rows
 
 
+def windows_of(case: Case, model: ModelPair) -> dict[int, Window]:
+    """The window of each object of a 2D case, by its index."""
+    plan = make_plan(case, model.metadata, Options(), memory_limit(), model.threads)
+    views = [view for visit in plan.route.visits for view in visit.views]
+    return {int(index): plan.windows[view.window] for view in views for index in view.objects}
+
+
 def mask_on(case: Case, window: Window, model: ModelPair) -> np.ndarray:
     """Mask (H, W) bool of the one box of a 2D case, segmented on a window of it."""
     left, top, right, bottom = window
     boxes = case.boxes - [left, top, 0, left, top, 0]
     cut = replace(case, volume=np.ascontiguousarray(case.volume[:, top:bottom, left:right]), boxes=boxes)
     mask = np.zeros(case.shape[1:], bool)
-    mask[top:bottom, left:right] = segment_within_memory(cut, model, WHOLE_CASE)[0] > 0
+    mask[top:bottom, left:right] = segment_case(cut, model, WHOLE_CASE, memory_limit()).segs > 0
     return mask
 
 
@@ -106,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = ModelPair(options.weights, cache=options.cache)
     cases: dict[str, list[Row]] = {}
     for path in tqdm(sorted((options.val / "imgs").glob("2DBox_*.npz")), unit="case", disable=None):
-        case = read_case(path, Options().case_bytes)
+        case = read_case(path, case_budget(memory_limit()))
         if len(case.boxes) > 1:
             with np.load(options.val / "gts" / path.name, allow_pickle=False) as truth:
                 cases[path.name] = small_boxes(case, truth["gts"], model)
