@@ -20,8 +20,8 @@ def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(share
         for path in (shared_data / "val" / part).glob("2DBox_*_0001.npz"):
             (tmp_path / "val" / part / path.name).symlink_to(path)
     short = [
-        "budget.samples=4",
-        "data.batch_size=2",
+        "budget.samples=2",
+        "data.batch_size=1",
         "data.sampling.samples_per_modality=2",
         "validation.root=null",
     ]

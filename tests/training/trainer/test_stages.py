@@ -6,15 +6,23 @@ import pytest
 import torch
 
 from tests.support.data_root import write_phantom_root
+from tests.support.small_sam import SIZE, narrow_litemedsam
 from training.data.config import DataConfig, from_mapping
 from training.data.loader import Loader
-from training.model import build_model
+from training.model import MODELS, build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.quantization import calibrate
 from training.trainer.config import TrainConfig, apply_override
 from training.trainer.loop import train
 from training.trainer.stages import make_model, set_training
 from training.trainer.step import TrainStep
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_model():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "litemedsam", narrow_litemedsam)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +34,9 @@ def root(tmp_path_factory) -> Path:
 def trained_float(tmp_path_factory) -> Path:
     """A floating-point checkpoint whose BatchNorm statistics are not those of an untouched model."""
     torch.manual_seed(0)
-    model = build_model("light").train()
+    model = build_model("litemedsam")
     with torch.no_grad():
-        embeddings = model.encode(torch.rand(2, 3, 256, 256))
-        model.decode(embeddings, torch.tensor([[20.0, 30.0, 120.0, 200.0]] * 2), torch.tensor([0, 1]))
+        model.encode(torch.rand(2, 3, SIZE, SIZE))
     path = tmp_path_factory.mktemp("float") / "float.pt"
     save_checkpoint(path, model)
     return path
@@ -39,9 +46,13 @@ def settings(root: Path, output: Path, stage: int, init: Path, *overrides: str) 
     values = {
         "output": str(output),
         "stage": stage,
-        "model": "light",
         "init": str(init),
-        "data": {"root": str(root), "batch_size": 2, "sampling": {"samples_per_modality": 2}},
+        "data": {
+            "root": str(root),
+            "batch_size": 2,
+            "input_size": SIZE,
+            "sampling": {"samples_per_modality": 2},
+        },
         "budget": {"samples": 4},
         "optimizer": {"kind": "sgd", "lr": 0.01},
         "schedule": {"kind": "cosine"},
@@ -84,7 +95,8 @@ def test_each_stage_changes_only_what_it_trains(stages):
 @pytest.mark.slow
 def test_stage_1_quantizes_the_encoder_and_the_others_the_decoder_too(stages):
     scales = {
-        n: {name.split(".")[0] for name in read_checkpoint(p).state if "scaling" in name} for n, p in stages.items()
+        n: {name.split(".")[0] for name in read_checkpoint(p).state if "scaling_impl" in name}
+        for n, p in stages.items()
     }
     assert scales == {0: set(), 1: {"image_encoder"}, 2: {"image_encoder", "mask_decoder"}, 3: scales[2]}
 
@@ -102,10 +114,11 @@ def test_stage_1_logs_distillation_and_its_scales_learn(stages):
 
 
 @pytest.mark.slow
-def test_a_quantized_run_resumes(root, stages, tmp_path):
-    train(settings(root, tmp_path / "short", 3, stages[2], "budget.samples=2"))
-    longer = settings(root, tmp_path / "short", 3, stages[2])
-    whole = settings(root, tmp_path / "whole", 3, stages[2])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_quantized_run_resumes(root, stages, tmp_path, stage):
+    train(settings(root, tmp_path / "short", stage, stages[stage - 1], "budget.samples=2"))
+    longer = settings(root, tmp_path / "short", stage, stages[stage - 1])
+    whole = settings(root, tmp_path / "whole", stage, stages[stage - 1])
     resumed, expected = train(longer).model.state_dict(), train(whole).model.state_dict()
     for name, value in expected.items():  # the gradient of a scale is a sum over pixels, whose order may differ
         torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
@@ -113,7 +126,7 @@ def test_a_quantized_run_resumes(root, stages, tmp_path):
 
 @torch.no_grad()
 def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float):
-    loader = Loader(DataConfig(root=str(root), batch_size=2))
+    loader = Loader(DataConfig(root=str(root), batch_size=2, input_size=SIZE))
     batch = loader.batch(0)
     floating = load_model(trained_float)
     quantized = make_model(settings(root, Path("unused"), 3, trained_float))
@@ -125,7 +138,7 @@ def test_quantizing_a_trained_model_changes_its_masks_little(root, trained_float
 
 
 def test_a_teacher_equal_to_the_student_has_nothing_to_say(root, trained_float):
-    loader = Loader(DataConfig(root=str(root), batch_size=2))
+    loader = Loader(DataConfig(root=str(root), batch_size=2, input_size=SIZE))
     model, teacher = load_model(trained_float), load_model(trained_float)
     config = settings(root, Path("unused"), 1, trained_float, "distillation.embeddings=1", "distillation.logits=1")
     step = TrainStep(model, {"dice": 1.0}, config.distillation, teacher)
