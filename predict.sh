@@ -1,4 +1,6 @@
 #!/bin/sh
 # Segments every case of INPUT_DIR into OUTPUT_DIR; further arguments go to `python -m inference` (see its --help).
-cd "$(dirname "$0")" || exit 3
-exec python -m inference -i "${INPUT_DIR:-/workspace/inputs}" -o "${OUTPUT_DIR:-/workspace/outputs}" "$@"
+# The folder that it is started from stays, since relative names count from there; -P keeps that folder's modules out.
+home=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
+export PYTHONPATH="$home${PYTHONPATH:+:$PYTHONPATH}"
+exec python -P -m inference -i "${INPUT_DIR:-/workspace/inputs}" -o "${OUTPUT_DIR:-/workspace/outputs}" "$@"

@@ -2,7 +2,7 @@
 
 The way of the data:
 
-    cli, run              what the user wants (`options`); every case of a folder on its own
+    cli, jobs, run        what the user wants (`arguments`, `options`); every case of a folder on its own
     cases.npz, case       a file becomes a `Case`: a volume (D, H, W[, 3]) and a box per object
     segment.plan          before any work: windows, route, blocks, lanes and memory, in one `Plan`
     segment.sweep         carries the plan out, visit by visit:

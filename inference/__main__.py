@@ -1,13 +1,22 @@
 """`python -m inference`: see `inference.cli`."""
 
 import os
-import sys
+from typing import NoReturn
 
-from .cli import main
+from .cli import flush_streams, main
 
-kept: list[object] = []
-status = main(keep=kept.append)
-sys.stdout.flush()
-sys.stderr.flush()
-# All is written: taking OpenVINO, its models and threads apart would only take time, a tenth of a short run.
-os._exit(status)
+
+def run() -> NoReturn:
+    """Run the command line, and end the process with its exit status."""
+    kept: list[object] = []
+    try:
+        status = main(keep=kept.append)
+    except SystemExit as end:  # a wrong command line, --help, or a signal
+        status = int(end.code or 0)
+    flush_streams()
+    # All is written: taking OpenVINO, its models and threads apart would only take time, a tenth of a short run.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    run()

@@ -41,10 +41,12 @@ def check_writable(folder: Path) -> None:
 
 def remove_stale(folder: Path) -> None:
     """Remove what runs that were killed outright left in `folder`: temporary files untouched for an hour."""
-    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
-        with contextlib.suppress(OSError):  # another run removed it, or owns it
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
+                with contextlib.suppress(OSError):  # another run removed it, or owns it
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                        os.unlink(entry)
 
 
 def _temporary(folder: Path) -> Path:

@@ -17,6 +17,9 @@ AUTO, F32, BF16 = "auto", "f32", "bf16"  # auto: bf16 where the CPU has it
 PRECISIONS = (AUTO, F32, BF16)
 
 
+MASK_SUFFIXES = (".png", ".tif", ".tiff")  # what the mask of a picture is written as: formats that lose nothing
+
+
 @dataclass(frozen=True)
 class Options:
     """The user's choices for a case.

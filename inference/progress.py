@@ -29,8 +29,7 @@ class Progress:
         self._drawn = now
         filled = round(BAR_WIDTH * (self.finished + fraction) / self.total)
         bar = "#" * filled + "-" * (BAR_WIDTH - filled)
-        sys.stderr.write(f"{CLEAR_LINE}[{bar}] {self.finished}/{self.total} {self.name}")
-        sys.stderr.flush()
+        self._show(f"{CLEAR_LINE}[{bar}] {self.finished}/{self.total} {self.name}")
 
     def finish(self) -> None:
         """The present case is done, well or badly."""
@@ -39,6 +38,12 @@ class Progress:
     def clear(self) -> None:
         """Take the bar away, so that a line can be printed."""
         if self._visible:
-            sys.stderr.write(CLEAR_LINE)
-            sys.stderr.flush()
+            self._show(CLEAR_LINE)
             self._drawn = 0.0
+
+    def _show(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:  # the terminal is gone, which must not cost the case
+            self._visible = False

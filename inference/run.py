@@ -1,148 +1,132 @@
 """The run over many cases: every case on its own, a bad one never stops the others."""
 
 import logging
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .atomic import check_writable, remove_stale
+from .arrays import Array
 from .cases.case import Case, read_case
 from .cases.npz import write_segs
 from .cases.overlay import write_overlay
-from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
+from .cases.picture import read_picture, write_mask
+from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, only_case_errors
+from .jobs import Job
+from .memory_limit import MB, peak, reset_peak
 from .model.pair import ModelPair
 from .options import Options
 from .progress import Progress
-from .segment import memory
+from .segment.memory import share_out
 from .segment.segment_case import segment_case
 
 log = logging.getLogger("qmedsam")
 
 
-def run_cases(
-    paths: Sequence[Path],
-    outputs: Path,
-    model: ModelPair,
-    options: Options,
-    limit: int,
-    overlays: Path | None = None,
+def run_jobs(
+    jobs: Sequence[Job], model: ModelPair, options: Options, memory: int, overlay_windows: bool = False
 ) -> int:
-    """Segment cases, each into a file of the same name.
+    """Segment cases, each into a file of its own.
 
     Args:
-        paths: the `*.npz` files.
-        outputs: folder of results.
-        limit: bytes of memory that this process may use.
-        overlays: folder for one PNG per case, or None.
+        memory: bytes that this process may use.
+        overlay_windows: whether overlays show the windows that magnify small objects.
 
     Returns:
-        Exit status: `EXIT_OK`, or `EXIT_CASE_FAILED` if at least one case failed.
+        Exit status: `EXIT_OK`, or `EXIT_CASE_FAILED` if at least one case failed or has a box that cannot be used.
 
     Raises:
         SetupError: the model cannot be loaded.
     """
-    if not paths:
-        log.warning("no *.npz files to do")
-    progress = Progress(len(paths))
+    progress = Progress(len(jobs))
     failed: list[str] = []
+    incomplete: list[str] = []
     peaks: dict[str, int] = {}
     try:
-        for path in paths:
-            name = printable(path.name)
-            progress.start(name)
-            memory.reset_peak()
+        for job in jobs:
+            progress.start(job.name)
+            reset_peak()
             try:
-                line = f"{name}: {_run_case(path, outputs, model, options, limit, overlays, progress)}"
+                case, line = _run_job(job, model, options, memory, overlay_windows, progress)
             except CaseError as error:
-                failed.append(name)
+                failed.append(job.name)
                 progress.clear()
-                log.error("%s: %s", name, error)
+                log.error("%s: %s", job.name, error)
             else:
+                if case.problems:
+                    incomplete.append(job.name)
                 progress.clear()
                 log.info(line)
-            peaks[name] = memory.peak()
+            peaks[job.name] = peak()
             progress.finish()
     finally:  # a run that is stopped names its failures too
-        for name, peak in peaks.items():
-            log.debug("%s: peak memory %.0f MB", name, peak / memory.MB)
-        if failed:
-            log.error("%d of %d cases failed: %s", len(failed), len(paths), ", ".join(failed))
-    return EXIT_CASE_FAILED if failed else EXIT_OK
+        for name, most in peaks.items():
+            log.debug("%s: peak memory %.0f MB", name, most / MB)
+        if len(jobs) > 1:
+            _summarise("failed", failed, len(jobs))
+            _summarise("done without some of their boxes", incomplete, len(jobs))
+    return EXIT_CASE_FAILED if failed or incomplete else EXIT_OK
 
 
-def case_paths(inputs: Path, part: int = 1, parts: int = 1) -> list[Path]:
-    """The `*.npz` files of a folder, by name; hidden ones are not cases.
-
-    Args:
-        part, parts: every `parts`-th of them, beginning with the `part`-th, counted from 1.
-
-    Raises:
-        SetupError: the folder is missing or unreadable.
-    """
-    try:
-        cases = [path for path in inputs.iterdir() if path.suffix == ".npz" and not path.name.startswith(".")]
-    except OSError as error:
-        raise SetupError(f"{inputs}: cannot read the input folder ({error.strerror})") from error
-    return sorted(cases)[part - 1 :: parts]
+def _summarise(what: str, names: Sequence[str], total: int) -> None:
+    if names:
+        log.error("%d of %d cases %s: %s", len(names), total, what, ", ".join(names))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for results unless it is there, and see that files can be made in it.
+def _run_job(
+    job: Job, model: ModelPair, options: Options, memory: int, overlay_windows: bool, progress: Progress
+) -> tuple[Case, str]:
+    """Read, segment and write one case; the case, and what the log says of it.
 
     Raises:
-        SetupError: it cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_writable(folder)
-        remove_stale(folder)
-    except OSError as error:
-        reason = f"user {os.geteuid()}: {error.strerror}"
-        raise SetupError(f"{folder}: cannot write to the output folder ({reason})") from error
-
-
-def _run_case(
-    path: Path,
-    outputs: Path,
-    model: ModelPair,
-    options: Options,
-    limit: int,
-    overlays: Path | None,
-    progress: Progress,
-) -> str:
-    """Read, segment and write one case; what the log says of it.
-
-    Raises:
-        CaseError: this case cannot be read, segmented or written.
+        CaseError: this case cannot be read, segmented or written. A result that an earlier run made is gone then.
     """
     start = time.perf_counter()
+    earlier = job.targets
     try:
-        share = memory.share_out(model.metadata.model, options.box_batch, limit, model.threads)
-        case = read_case(path, share.case_bytes)
-        for warning in case.warnings:
-            progress.clear()
-            log.warning("%s: %s", printable(path.name), warning)
-        segs, windows = segment_case(case, model, options, limit, progress.case_fraction)
-        write_segs(outputs / path.name, segs)
-        if overlays:
-            write_overlay(overlays / f"{path.stem}.png", case, segs, windows)
-    except (CaseError, SetupError):
-        raise
-    except MemoryError as error:
-        raise CaseError("does not fit in memory") from error
-    except OSError as error:
-        raise CaseError(f"cannot be written ({error.strerror or error})") from error
-    except Exception as error:  # not foreseen: a fault of ours, which must not cost the other cases
-        log.debug("traceback", exc_info=True)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CaseError(f"failed for a reason not foreseen ({reason})") from error
-    return f"{describe(case)}, {time.perf_counter() - start:.2f} s"
+        with only_case_errors():
+            share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
+            case = _read(job, share.case_bytes)
+            if case.warnings or case.problems:
+                progress.clear()
+            for warning in case.warnings:
+                log.warning("%s: %s", job.name, warning)
+            for problem in case.problems:
+                log.error("%s: %s", job.name, problem)
+            segs, windows = segment_case(case, model, options, memory, progress.case_fraction)
+            _write(job, segs)
+            earlier.remove(job.result)
+            if job.overlay:
+                write_overlay(job.overlay, case, segs, windows if overlay_windows else ())
+    except CaseError as error:
+        raise CaseError(f"{error}{_remove(earlier)}") from error
+    where = "" if job.boxes is None else f" -> {job.result}"
+    return case, f"{job.name}: {describe(case)}, {time.perf_counter() - start:.2f} s{where}"
 
 
-def printable(name: str) -> str:
-    """A file name on one line, whatever bytes it is made of."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+def _read(job: Job, max_bytes: int) -> Case:
+    if job.boxes is None:
+        return read_case(job.source, max_bytes)
+    return read_picture(job.source, job.boxes, max_bytes)
+
+
+def _write(job: Job, segs: Array) -> None:
+    if job.boxes is None:
+        write_segs(job.result, segs)
+    else:
+        write_mask(job.result, segs)
+
+
+def _remove(earlier: Iterable[Path]) -> str:
+    """Take away what an earlier run made of a case that fails now, lest it be taken for its result; what was done."""
+    done = ""
+    for path in earlier:
+        if path.is_file() or path.is_symlink():
+            try:
+                path.unlink()
+                done += f"; removed {path}, which an earlier run made"
+            except OSError as error:
+                done += f"; {path}, which an earlier run made, cannot be removed ({error.strerror})"
+    return done
 
 
 def describe(case: Case) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .cli import WEIGHTS
+from .arguments import WEIGHTS
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .model.metadata import ENCODER
 from .model.pair import ModelPair

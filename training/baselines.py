@@ -17,7 +17,7 @@ from tqdm import tqdm
 from inference.cases.case import Case, read_case
 from inference.cases.npz import write_segs
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError
-from inference.segment.memory import case_budget
+from inference.memory_limit import case_budget, memory_limit
 
 GRABCUT_ITERATIONS = 5
 GRABCUT_MARGIN = 0.5  # of the box's sides, on each side: the background that GrabCut learns from
@@ -114,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file in tqdm(files, desc=options.method, unit="case", disable=None):
         try:
             options.output.mkdir(parents=True, exist_ok=True)
-            write_segs(options.output / file.name, segment(read_case(file, case_budget()), METHODS[options.method]))
+            case = read_case(file, case_budget(memory_limit()))
+            write_segs(options.output / file.name, segment(case, METHODS[options.method]))
         except CaseError as error:
             tqdm.write(f"{file}: {error}", file=sys.stderr)
             status = EXIT_CASE_FAILED

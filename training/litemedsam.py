@@ -1,6 +1,7 @@
 """LiteMedSAM from nothing to the pair that ships: floating point, the stages of quantization, PTQ beside, scores."""
 
 import argparse
+import filecmp
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from training.export.pair import export_pair
 from training.export.post_training import export_calibrated
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.validation import ValidationConfig
+from training.trainer.checks import check_writable
 from training.trainer.comparison import Comparison, as_text, compare
 from training.trainer.config import read_config
 from training.trainer.loop import train
@@ -23,7 +25,8 @@ DESCRIPTION = """\
 Train LiteMedSAM on one GPU: stage 0 in floating point, stages 1 to 3 of quantization-aware training distilled from it
 and, beside them, post-training quantization. Prints DSC and NSD of all per modality, and copies the int8 pair and the
 floating-point checkpoint (half precision) into --out, unless the pair scores below --least-dsc or no better than the
-one that is there; the exit status is 1 then. A run that was stopped goes on where it was when it is started again.
+one that is there; the exit status is 1 then. Started again, it goes on where it was stopped; where all is done and
+shipped, it says so.
 
   python -m training.litemedsam --minutes 48
   python -m training.litemedsam --minutes 48 data.batch_size=16    # settings of every run, here for 40 GB
@@ -32,10 +35,11 @@ CONFIGS = Path(__file__).parent / "configs"
 STAGE_SHARE = 1 / 8  # of the minutes, for each of the stages 1 to 3; the rest is stage 0's
 EXPORTED, SHIPPED = "stage 3 exported", "shipped before"
 PAIR = ("encoder.onnx", "decoder.onnx")
+FLOATING = "litemedsam.pt"
 
 
-def train_all(args: argparse.Namespace) -> dict[str, Path]:
-    """Train, export and quantize: the checkpoints and folders with a pair that come out, by their names in the table.
+def train_all(args: argparse.Namespace) -> Path:
+    """Train all stages, as far as they are not trained yet; the best checkpoint of the last.
 
     Raises:
         CheckpointError, ValueError: a run cannot go on; the message says which and why.
@@ -45,8 +49,13 @@ def train_all(args: argparse.Namespace) -> dict[str, Path]:
     settings = [f"output={floating.parent}", f"data.root={args.root}", minutes(args.minutes * (1 - 3 * STAGE_SHARE))]
     train(read_config(CONFIGS / "litemedsam.yaml", [*settings, *common]))
     settings = [minutes(args.minutes * STAGE_SHARE), *common]
-    last = train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, "litemedsam_stage{}.yaml")
+    return train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, "litemedsam_stage{}.yaml")
 
+
+def quantize_all(args: argparse.Namespace, last: Path) -> dict[str, Path]:
+    """Export the last stage, and quantize after training beside it: the checkpoints and folders with a pair that there
+    are then, by their names in the table."""
+    floating = args.runs / "stage0" / BEST
     export_pair(load_model(last), args.runs / "int8")
     export_calibrated(load_model(floating), args.root, args.runs / "ptq", args.images)
     stages = {f"stage {stage}": args.runs / f"stage{stage}" / BEST for stage in (1, 2, 3)}
@@ -71,11 +80,28 @@ def reason_to_keep(scores: pd.Series, least_dsc: float) -> str | None:
     return None
 
 
+def results(runs: Path) -> dict[str, Path]:
+    """What ships, by its name there: the int8 pair of stage 3 and the floating-point checkpoint in half precision."""
+    return {name: runs / "int8" / name for name in PAIR} | {FLOATING: runs / "stage0" / BEST_HALF}
+
+
+def holds(out: Path, files: dict[str, Path]) -> bool:
+    """Whether a folder has these files, byte for byte, under these names."""
+    pairs = [(out / name, source) for name, source in files.items()]
+    return all(a.exists() and b.exists() and filecmp.cmp(a, b, shallow=False) for a, b in pairs)
+
+
+def is_shipped(last: Path, runs: Path, out: Path) -> bool:
+    """Whether `out` holds the results of the runs, and these were made from the last stage as it is now."""
+    return holds(out, results(runs)) and all(
+        (runs / "int8" / name).stat().st_mtime_ns >= last.stat().st_mtime_ns for name in PAIR
+    )
+
+
 def ship(runs: Path, out: Path) -> None:
-    """Copy the int8 pair of stage 3 and the floating-point checkpoint in half precision into `out`."""
+    """Copy the results into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    sources = {name: runs / "int8" / name for name in PAIR} | {"litemedsam.pt": runs / "stage0" / BEST_HALF}
-    for name, source in sources.items():
+    for name, source in results(runs).items():
         content = source.read_bytes()
         write_atomically(out / name, lambda file, content=content: file.write(content))
 
@@ -105,8 +131,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
-        entries = train_all(args)
-        if all((args.out / name).exists() for name in PAIR):
+        check_writable(args.out)
+        last = train_all(args)
+        if is_shipped(last, args.runs, args.out):
+            print(f"{args.out}: holds what came of {last} already; nothing is left to do")
+            return 0
+        entries = quantize_all(args, last)
+        pair = {name: args.runs / "int8" / name for name in PAIR}
+        if all((args.out / name).exists() for name in PAIR) and not holds(args.out, pair):
             entries[SHIPPED] = args.out
         runs = [{"name": name, "weights": str(path)} for name, path in entries.items()]
         table = compare(Comparison(ValidationConfig(root=str(args.val)), runs), args.runs)
@@ -123,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     if reason is not None:
         print(f"{args.runs / 'int8'}: not shipped to {args.out}, {reason}", file=sys.stderr)
         return 1
-    print(f"{args.out}: encoder.onnx, decoder.onnx and litemedsam.pt")
+    print(f"{args.out}: encoder.onnx, decoder.onnx and {FLOATING}")
     return 0
 
 

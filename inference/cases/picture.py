@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..atomic import write_atomically
 from ..errors import CaseError, does_not_fit
+from ..options import MASK_SUFFIXES
 from .case import Case, make_case
 from .intensity import rescale_percentiles
 from .npz import regular_size
@@ -159,7 +160,7 @@ def write_mask(path: Path, segs: Array) -> None:
         CaseError: the name ends in a format that is lossy or unknown.
         OSError: the folder is not writable.
     """
-    if path.suffix.lower() not in (".png", ".tif", ".tiff"):
+    if path.suffix.lower() not in MASK_SUFFIXES:
         raise CaseError(f"a mask is written as .png or .tif, not '{path.suffix}'")
     encoded = cv2.imencode(path.suffix, segs)[1]
     write_atomically(path, lambda file: file.write(encoded.tobytes()))

@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..arrays import Array
-from ..atomic import write_atomically
+from ..atomic import remove_stale, write_atomically
 from .metadata import check_content
 from .openvino_runtime import CompiledModel, Core, Tensor, get_version
 
@@ -32,7 +32,9 @@ TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before
 def cache_folders(weights: Path) -> list[Path]:
     """Where compiled models may lie: beside the weights (built into the container), then in the user's own cache."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return [weights / "cache", Path(user_cache) / "qmedsam"]
+    # Without HOME and an entry for the user `~` stays as it is, and would be a folder of that name right here.
+    own = [Path(user_cache) / "qmedsam"] if os.path.isabs(user_cache) else []
+    return [weights / "cache", *own]
 
 
 def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, folders: Iterable[Path]) -> CompiledModel:
@@ -49,6 +51,7 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
     start = time.perf_counter()
     name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
     for folder in folders:
+        remove_stale(folder)
         blob = _read(folder / name)
         if blob is None:
             continue

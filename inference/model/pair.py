@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array, Float32Array
 from ..errors import SetupError
 from ..options import AUTO, BF16, F32
+from ..stopping import leave_signals_to_the_main_thread
 from .compiled_cache import cache_folders, load_compiled
 from .metadata import DECODER, ENCODER, Metadata, read_metadata
 from .openvino_runtime import CompiledModel, ConstOutput, Core, InferRequest
@@ -62,7 +63,7 @@ class ModelPair:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._weights = weights
         self._folders = [cache] if cache else cache_folders(weights)
-        self._pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
+        self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
         self._started = self._pool.submit(_start, precision, threads)
         self._loaded: dict[Variant, Future[Loaded]] = {}
         self._lock = threading.Lock()

@@ -1,20 +1,13 @@
-"""How much memory this process may use, and what a case is given of it, decided before it is allocated."""
+"""What a case is given of the memory that this process may use, decided before it is allocated."""
 
-import logging
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import does_not_fit
+from ..memory_limit import MB, USABLE
 
 if TYPE_CHECKING:
     from ..cases.case import Case
 
-log = logging.getLogger("qmedsam")
-
-MB = 2**20
-# Of the limit, what is planned with. The rest is for what nobody can plan: fragments, buffers of the operating system.
-USABLE = 0.95
 # Slices of a volume at once; more than one only where there is at least this much memory, and the models take no more
 # than half of it.
 MOST_LANES = 2
@@ -25,8 +18,6 @@ SHARE_OF_BOXES = 1 / 3
 PIXEL_BYTES = 20
 # Per pixel of a slice that is painted at more than one go: the best score of each pixel, kept in between.
 CANVAS_BYTES = 4
-# Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
-PICTURE_BYTES = 64
 
 
 class Cost(NamedTuple):
@@ -51,41 +42,6 @@ COSTS = {
     "medsam_vit_b": MEDSAM,
 }
 
-CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
-
-
-def memory_limit(root: Path = Path("/")) -> int:
-    """Bytes of memory that the cgroup of this process allows (version 1 or 2), or that the machine has if that is less.
-
-    Args:
-        root: where `/proc` and `/sys` are.
-    """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in _limit_files(root):
-        try:
-            limits.append(int(file.read_text()))
-        except (OSError, ValueError):  # absent, or "max": no limit
-            continue
-    return min(limits)
-
-
-def _limit_files(root: Path) -> list[Path]:
-    """The files that may hold a limit: that of this process's own cgroup, and of every one around it."""
-    mount = root / "sys/fs/cgroup"
-    # In a container the path below is often that of the host, and the limit stands at the top.
-    files = [mount / "memory.max", mount / "memory/memory.limit_in_bytes"]
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return files
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):  # version 2 names none
-            top, name = (mount / "memory", "memory.limit_in_bytes") if controllers else (mount, "memory.max")
-            parts = Path(path).parts[1:]
-            files += [top.joinpath(*parts[:depth], name) for depth in range(1, len(parts) + 1)]
-    return files
-
 
 class Share(NamedTuple):
     """What a run has of the memory, whatever its cases are.
@@ -107,7 +63,7 @@ def share_out(model: str, box_batch: int, memory: int, threads: int) -> Share:
     Args:
         model: its name, from its metadata.
         box_batch: the most boxes at once that the user wants.
-        memory: bytes that this process may use.
+        memory: bytes that this process may use, from `inference.memory_limit`.
         threads: of the CPU; each lane needs one.
     """
     cost, usable = COSTS.get(model, LARGEST), int(memory * USABLE)
@@ -135,29 +91,3 @@ def check_fits(case: "Case", lanes: int, kept_slices: int, allowed: int) -> int:
     if needed > allowed:
         raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, allowed)
     return needed
-
-
-def case_budget() -> int:
-    """Bytes that arrays may take beside the largest model, which does one image and one box at a time."""
-    return max(0, int(memory_limit() * USABLE) - COSTS["litemedsam"].runtime)
-
-
-def max_picture_pixels() -> int:
-    """Size of the largest picture file that fits in memory."""
-    return max(1, case_budget() // PICTURE_BYTES)
-
-
-def reset_peak() -> None:
-    """Start a new measurement of the peak, where the system lets a process do that."""
-    try:
-        Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
-    except OSError:
-        return
-
-
-def peak() -> int:
-    """Most bytes of memory held since the last `reset_peak`, or since the start."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0

@@ -8,10 +8,11 @@ import numpy as np
 
 from ..arrays import Float64Array
 from ..cases.case import Case
+from ..memory_limit import MB
 from ..model.metadata import INDICES, Metadata
 from ..options import LATER, PROPAGATE, Options
 from .blocks import block_sizes
-from .memory import MB, check_fits, share_out
+from .memory import check_fits, share_out
 from .route import Route, flatten, propagate
 from .zoom import Window, plan_windows
 
@@ -60,7 +61,7 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
     objects = np.flatnonzero(case.usable)
     windows, chosen = [Window(0, 0, width, height)], np.zeros(len(prompts), np.intp)
     if options.zoom:
-        windows, chosen[objects] = plan_windows(prompts[objects], height, width, metadata.input_size)
+        windows, chosen[objects] = plan_windows(prompts[objects], height, width)
 
     low, high = case.boxes[:, 2].astype(np.intp), case.boxes[:, 5].astype(np.intp)
     if case.is_volume and options.strategy == PROPAGATE:

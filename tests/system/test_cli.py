@@ -10,22 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from inference import __version__
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, EXIT_USAGE
-
-ROOT = Path(__file__).resolve().parents[2]
-IMAGE = np.random.default_rng(0).integers(0, 256, (70, 90), np.uint8)
-BOX = np.array([[10, 10, 60, 50]])
-
-
-@pytest.fixture
-def run(untrained):
-    _, weights = untrained("light")
-
-    def run(*arguments, weights=weights) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "inference", *map(str, arguments), "--weights", str(weights)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    return run
+from tests.system.conftest import ROOT
+from tests.system.small_cases import BOX, IMAGE
 
 
 def write_case(folder: Path, name: str, **arrays) -> None:
@@ -45,17 +33,24 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path, run):
 
     result = run("-i", inputs, "-o", outputs)
     assert result.returncode == EXIT_CASE_FAILED
-    assert sorted(path.name for path in outputs.iterdir()) == ["2DBox_CT_1.npz", "2DBox_CT_6.npz", "3DBox_CT_5.npz"]
+    assert sorted(path.name for path in outputs.iterdir()) == [
+        "2DBox_CT_1.npz",
+        "2DBox_CT_2.npz",
+        "2DBox_CT_6.npz",
+        "3DBox_CT_5.npz",
+    ]
     problems = result.stderr.splitlines()
     assert problems[0].startswith("ERROR: 2DBox_CT_2.npz: box 1 holds NaN")
     assert problems[1].startswith("ERROR: 2DBox_CT_3.npz: not a whole npz file")
     assert problems[2].startswith("ERROR: 2DBox_CT_4.npz: cannot be read")
     assert problems[3] == "WARNING: 2DBox_CT_6.npz: box 1 swapped corners, reordered"
     assert problems[4] == "WARNING: 2DBox_CT_6.npz: box 1 stuck out of the image, clipped"
-    assert problems[5] == "ERROR: 3 of 6 cases failed: 2DBox_CT_2.npz, 2DBox_CT_3.npz, 2DBox_CT_4.npz"
-    assert len(problems) == 6
+    assert problems[5] == "ERROR: 2 of 6 cases failed: 2DBox_CT_3.npz, 2DBox_CT_4.npz"
+    assert problems[6] == "ERROR: 1 of 6 cases done without some of their boxes: 2DBox_CT_2.npz"
+    assert len(problems) == 7
     assert [line.split(",")[0] for line in result.stdout.splitlines()] == [
         "2DBox_CT_1.npz: 70x90",
+        "2DBox_CT_2.npz: 70x90",
         "2DBox_CT_6.npz: 70x90",
         "3DBox_CT_5.npz: 3x70x90",
     ]
@@ -117,10 +112,29 @@ def test_verbose_says_what_was_loaded_and_how_much_memory_it_took(tmp_path, run)
         assert re.search(r"^memory limit \d+ MB: boxes at once 16, ", result.stdout, re.MULTILINE)
 
 
-def test_overlay(tmp_path, run):
+def test_a_process_is_given_its_share_of_the_memory(tmp_path, run):
     write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
-    run("-i", tmp_path / "in", "-o", tmp_path / "out", "--overlay", tmp_path / "pictures")
-    assert cv2.imread(str(tmp_path / "pictures" / "2DBox_CT_1.png")) is not None
+    line = ("-i", tmp_path / "in", "-o", tmp_path / "out", "--verbose")
+    assert "memory limit 700 MB: " in run(*line, "--memory", "700M").stdout
+    from_environment = {"env": os.environ | {"QMEDSAM_MEMORY": "0.6G"}}
+    assert "memory limit 614 MB: " in run(*line, **from_environment).stdout
+    assert "memory limit 700 MB: " in run(*line, "--memory", "734003200", **from_environment).stdout
+    refused = run(*line, env=os.environ | {"QMEDSAM_MEMORY": "a lot"})
+    assert refused.returncode == EXIT_USAGE
+    assert "'a lot' is not an amount of memory such as 800M or 2G" in refused.stderr
+
+
+def test_overlay_shows_the_windows_only_when_asked_to(tmp_path, run):
+    image, small = np.zeros((600, 600), np.uint8), np.array([[300, 300, 320, 320]])
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=image, boxes=small)
+
+    def overlay(*more):
+        assert run("-i", tmp_path / "in", "-o", tmp_path / "out", "--overlay", tmp_path, *more).returncode == EXIT_OK
+        return cv2.imread(str(tmp_path / "2DBox_CT_1.png"))
+
+    without = overlay("--no-zoom", "--overlay-windows")  # there are none
+    np.testing.assert_array_equal(without, overlay("--no-zoom"))
+    assert (overlay() != overlay("--overlay-windows")).any()
 
 
 def test_picture_equals_the_same_case(tmp_path, run):
@@ -153,7 +167,11 @@ def test_broken_picture(tmp_path, run):
         (["-i", "in", "-o", "out", "--shard", "3/2"], "'3/2' is not i/n with i from 1 to n"),
         (["-i", "in", "-o", "out", "--shard", "a/b"], "'a/b' is not i/n"),
         (["--image", "a.png", "--box", "1,2,3,4", "-o", "b.png", "--skip-existing"], "go with --input"),
-        (["--image", "a.png", "--box", "1,2,3,4", "-o", "./a.png"], "would replace the picture"),
+        (["--image", "a.png", "--box", "1,2,3,4", "-o", "b.jpg"], "-o is a mask, written as .png or .tif, not '.jpg'"),
+        (["-i", "in", "-o", "out", "--overlay-windows"], "--overlay-windows goes with --overlay"),
+        (["-i", "in", "-o", "out", "--memory", "lots"], "'lots' is not an amount of memory such as 800M or 2G"),
+        (["-i", "in", "-o", "out", "--memory", "0G"], "'0G' is not an amount of memory"),
+        (["-i", "in", "-o", "out", "--memory", "-1G"], "expected one argument"),
         (["-i", "in", "-o", "out", "--strategy", "guess"], "invalid choice"),
     ],
 )
@@ -167,6 +185,44 @@ def test_help_teaches_without_loading_anything(run):
     result = run("--help")
     assert result.returncode == EXIT_OK
     assert "exit status" in result.stdout
+
+
+def test_version(run):
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (EXIT_OK, f"qmedsam {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ([], "the folder is empty"),
+        ([".hidden.npz"], "the folder is empty"),
+        (["a.nii.gz", "b.nii.gz", "c.NII.gz", "cases/"], "found 3 .nii.gz, 1 folder"),
+        (["a.png", "b.png", "notes"], "found 2 .png, 1 file; pictures go one by one with --image"),
+        (["a.NPZ"], "found 1 .npz"),
+    ],
+)
+def test_a_folder_without_cases_is_no_success(tmp_path, run, names, found):
+    (tmp_path / "in").mkdir()
+    for name in names:
+        path = tmp_path / "in" / name
+        path.mkdir() if name.endswith("/") else path.write_text("")
+    result = run("-i", tmp_path / "in", "-o", tmp_path / "out")
+    assert result.returncode == EXIT_SETUP
+    assert result.stderr == f"ERROR: {tmp_path}/in: no cases in it, which are *.npz files; {found}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_environment_without_the_libraries_is_told_how_to_get_them(tmp_path):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    bare_python = [sys.executable, "-S"]
+    command = [*bare_python, "-m", "inference", "-i", tmp_path / "in", "-o", tmp_path / "out"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == EXIT_SETUP
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("ERROR: No module named 'numpy': ")
+    assert "make demo" in result.stderr
+    assert "pip install -r requirements.txt" in result.stderr
 
 
 def test_missing_input_folder(tmp_path, run):
@@ -196,7 +252,8 @@ def test_weights_of_two_exports(tmp_path, run, untrained):
     mixed.mkdir()
     for name, model in (("encoder.onnx", "light"), ("decoder.onnx", "litemedsam")):
         (mixed / name).symlink_to(untrained(model)[1] / name)
-    result = run("-i", tmp_path, "-o", tmp_path / "out", weights=mixed)
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    result = run("-i", tmp_path / "in", "-o", tmp_path / "out", weights=mixed)
     assert result.returncode == EXIT_SETUP
     assert "were not exported together" in result.stderr
 
@@ -211,6 +268,23 @@ def test_predict_sh_takes_folders_from_the_environment_and_hands_arguments_on(tm
     weights = str(untrained("light")[1])
     subprocess.run(["sh", "predict.sh", "--weights", weights], cwd=ROOT, env=environment, check=True)
     assert (tmp_path / "out" / "2DBox_CT_1.npz").exists()
+
+
+def test_predict_sh_started_from_another_folder_takes_names_from_there(tmp_path, untrained):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    (tmp_path / "inference.py").write_text("raise SystemExit('not the runtime')")
+    (tmp_path / "weights").symlink_to(untrained("light")[1])
+    environment = os.environ | {
+        "INPUT_DIR": "in",
+        "OUTPUT_DIR": "out/../out",
+        "CDPATH": "/",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    command = ["sh", os.path.relpath(ROOT / "predict.sh", tmp_path), "--weights", "weights", "--overlay", "pictures"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == EXIT_OK, result.stderr
+    assert (tmp_path / "out" / "2DBox_CT_1.npz").exists()
+    assert (tmp_path / "pictures" / "2DBox_CT_1.png").exists()
 
 
 def test_the_runtime_imports_neither_torch_nor_training():
@@ -230,6 +304,6 @@ def test_a_run_imports_nothing_that_it_does_not_use_and_leaves_its_model_to_the_
     command = [sys.executable, "-c", code, *map(str, arguments)]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     status, kept, *imported = output.splitlines()[-1].split()
-    assert (status, kept) == ("0", "['Model']")
+    assert (status, kept) == ("0", "['ModelPair']")
     assert {"numpy", "cv2", "openvino"} <= set(imported)
     assert not {"numpy.ma", "openvino.tools.ovc", "ssl", "sqlite3", "multiprocessing.pool"} & set(imported)

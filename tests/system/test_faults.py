@@ -3,109 +3,28 @@
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from inference import run as run_module
-from inference.atomic import PREFIX, STALE_SECONDS, SUFFIX
+from inference.arguments import Shard
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, SetupError
+from inference.jobs import case_paths, folder_jobs, picture_job
 from inference.model.metadata import ENCODER, PAIR
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.run import case_paths, run_cases
+from inference.run import run_jobs
 from inference.segment.segment_case import segment_case
 from tests.support import hostile
+from tests.system.conftest import ROOT
+from tests.system.small_cases import BOX, IMAGE, whole_results, write_cases
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 4 * 2**30
-IMAGE = np.random.default_rng(0).integers(0, 256, (70, 90), np.uint8)
-BOX = np.array([[10, 10, 60, 50]])
-
-
-@pytest.fixture
-def command(untrained):
-    weights = untrained("light")[1]
-
-    def command(inputs, outputs, *arguments, weights=weights):
-        arguments = ["-i", inputs, "-o", outputs, "--weights", weights, *arguments]
-        return [sys.executable, "-m", "inference", *map(str, arguments)]
-
-    return command
-
-
-@pytest.fixture
-def run(command):
-    def run(*arguments, weights=None, **how) -> subprocess.CompletedProcess:
-        line = command(*arguments, weights=weights) if weights else command(*arguments)
-        return subprocess.run(line, cwd=ROOT, text=True, check=False, **({"capture_output": True} | how))
-
-    return run
-
-
-@pytest.fixture
-def folders(tmp_path):
-    inputs, outputs = tmp_path / "in", tmp_path / "out"
-    inputs.mkdir()
-    return inputs, outputs
-
-
-def write_cases(folder: Path, count: int) -> list[str]:
-    names = [f"2DBox_CT_{number:03}.npz" for number in range(count)]
-    for name in names:
-        np.savez(folder / name, imgs=IMAGE, boxes=BOX)
-    return names
-
-
-def whole_results(folder: Path) -> list[str]:
-    """Names of the results, each of which is read; other files of the run must be hidden."""
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    for name in names:
-        assert np.load(folder / name)["segs"].shape == IMAGE.shape
-    return names
-
-
-class TestStopped:
-    @pytest.mark.parametrize(
-        ("number", "status"),
-        [
-            (signal.SIGKILL, -signal.SIGKILL),
-            (signal.SIGTERM, 128 + signal.SIGTERM),
-            (signal.SIGINT, 128 + signal.SIGINT),
-        ],
-    )
-    def test_a_second_run_finishes_the_job(self, folders, command, run, number, status):
-        names = write_cases(folders[0], 60)
-        line = command(*folders)
-        with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            process.stdout.readline()
-            process.send_signal(number)
-            errors = process.communicate()[1]
-        assert process.returncode == status, errors
-        assert "Traceback" not in errors
-        done = whole_results(folders[1])
-        assert 0 < len(done) < len(names)
-
-        rest = run(*folders, "--skip-existing")
-        assert rest.returncode == EXIT_OK
-        assert [line.split(":")[0] for line in rest.stdout.splitlines()] == sorted(set(names) - set(done))
-        assert whole_results(folders[1]) == names
-
-    def test_what_a_killed_run_left_is_taken_away_and_never_taken_for_a_result(self, folders, run):
-        write_cases(folders[0], 1)
-        folders[1].mkdir()
-        left = folders[1] / f"{PREFIX}0123{SUFFIX}"
-        left.write_bytes(b"half a result")
-        os.utime(left, (time.time() - STALE_SECONDS - 1,) * 2)
-        assert run(*folders, "--skip-existing").returncode == EXIT_OK
-        assert [path.name for path in folders[1].iterdir()] == ["2DBox_CT_000.npz"]
 
 
 class TestDisk:
@@ -116,8 +35,16 @@ class TestDisk:
         boxes = np.concatenate([noisy, noisy + 60], axis=1)
         np.savez(folders[0] / "2DBox_CT_000b.npz", imgs=np.zeros((400, 400), np.uint8), boxes=boxes)
         write_cases(folders[0], 3)
-        assert run(folders[0], folders[1].parent / "elsewhere").returncode == EXIT_OK  # which also keeps the models
-        result = run(*folders, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)))
+        assert (
+            run("-i", folders[0], "-o", folders[1].parent / "elsewhere").returncode == EXIT_OK
+        )  # which also keeps the models
+        result = run(
+            "-i",
+            folders[0],
+            "-o",
+            folders[1],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)),
+        )
         assert result.returncode == EXIT_CASE_FAILED
         assert re.search(r"ERROR: 2DBox_CT_000b.npz: cannot be written \(File too large\)", result.stderr)
         assert "1 of 4 cases failed: 2DBox_CT_000b.npz" in result.stderr
@@ -126,43 +53,17 @@ class TestDisk:
 
     def test_that_takes_no_files(self, folders, run):
         write_cases(folders[0], 1)
-        result = run(folders[0], "/proc/self")
+        result = run("-i", folders[0], "-o", "/proc/self")
         assert result.returncode == EXIT_SETUP
         assert re.fullmatch(r"ERROR: /proc/self: cannot write to the output folder \(user \d+: .*\)\n", result.stderr)
 
     def test_result_whose_name_is_taken_by_a_folder(self, folders, run):
         write_cases(folders[0], 2)
         (folders[1] / "2DBox_CT_000.npz").mkdir(parents=True)
-        result = run(*folders)
+        result = run("-i", folders[0], "-o", folders[1])
         assert result.returncode == EXIT_CASE_FAILED
         assert "2DBox_CT_000.npz: cannot be written (Is a directory)" in result.stderr
         assert (folders[1] / "2DBox_CT_001.npz").is_file()
-
-    def test_input_folder_is_no_output_folder(self, folders, run):
-        write_cases(folders[0], 1)
-        (folders[0].parent / "link").symlink_to(folders[0])
-        result = run(folders[0], folders[0].parent / "link")
-        assert result.returncode == EXIT_SETUP
-        assert "would replace them" in result.stderr
-        assert "imgs" in np.load(folders[0] / "2DBox_CT_000.npz")
-
-
-class TestLog:
-    def test_on_a_full_disk(self, folders, run):
-        names = write_cases(folders[0], 3)
-        with open("/dev/full", "w") as full:
-            result = run(*folders, "--verbose", capture_output=False, stdout=full, stderr=full)
-        assert result.returncode == EXIT_OK
-        assert whole_results(folders[1]) == names
-
-    def test_that_nobody_reads_any_more(self, folders, run):
-        names = write_cases(folders[0], 3)
-        reader, writer = os.pipe()
-        os.close(reader)
-        with os.fdopen(writer, "w") as nobody:
-            result = run(*folders, capture_output=False, stdout=nobody, stderr=subprocess.PIPE)
-        assert (result.returncode, result.stderr) == (EXIT_OK, "")
-        assert whole_results(folders[1]) == names
 
 
 class TestWeights:
@@ -181,7 +82,7 @@ class TestWeights:
         for name in PAIR:
             (tmp_path / name).write_bytes((good / name).read_bytes())
         (tmp_path / ENCODER).write_bytes(damage((good / ENCODER).read_bytes()))
-        result = run(*folders, "--cache", tmp_path / "cache", weights=tmp_path)
+        result = run("-i", folders[0], "-o", folders[1], "--cache", tmp_path / "cache", weights=tmp_path)
         assert result.returncode == EXIT_SETUP
         assert re.fullmatch(f"ERROR: {re.escape(str(tmp_path))}.*{reason}.*\n", result.stderr)
 
@@ -191,7 +92,7 @@ def test_hostile_folder(folders, run):
     reasons = hostile.write_hostile(folders[0])
     (folders[0] / "two\nlines.npz").write_bytes(b"")
     (folders[0] / ".hidden.npz").write_bytes(b"")
-    result = run(*folders)
+    result = run("-i", folders[0], "-o", folders[1])
     assert result.returncode == EXIT_CASE_FAILED
     assert whole_results(folders[1]) == good
     *problems, summary = result.stderr.splitlines()
@@ -199,6 +100,10 @@ def test_hostile_folder(folders, run):
     for name, reason in (reasons | {r"two\nlines.npz": "not a whole npz file"}).items():
         assert re.search(f"^ERROR: {re.escape(name)}: .*{reason}", result.stderr, re.MULTILINE)
         assert name in summary
+
+
+def jobs_of(folders):
+    return folder_jobs(case_paths(folders[0]), folders[1])
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +125,7 @@ class TestInOneProcess:
 
         monkeypatch.setattr(run_module, "segment_case", segment_but_one)
         np.savez(folders[0] / names[1], imgs=IMAGE, boxes=BOX + 1)
-        assert run_cases(case_paths(folders[0]), folders[1], model, Options(), LIMIT) == EXIT_CASE_FAILED
+        assert run_jobs(jobs_of(folders), model, Options(), LIMIT) == EXIT_CASE_FAILED
         assert whole_results(folders[1]) == [names[0], names[2]]
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert errors[0].startswith(f"{names[1]}: ")
@@ -236,13 +141,47 @@ class TestInOneProcess:
 
         monkeypatch.setattr(run_module, "segment_case", fail)
         with pytest.raises(SetupError):
-            run_cases(case_paths(folders[0]), folders[1], model, Options(), LIMIT)
+            run_jobs(jobs_of(folders), model, Options(), LIMIT)
+
+    @pytest.mark.parametrize("fault", [RuntimeError("two\nlines"), MemoryError()])
+    def test_a_picture_has_the_same_guards(self, tmp_path, model, monkeypatch, caplog, fault):
+        cv2.imwrite(str(tmp_path / "scan.png"), IMAGE)
+
+        def fail(*_):
+            raise fault
+
+        monkeypatch.setattr(run_module, "segment_case", fail)
+        job = picture_job(tmp_path / "scan.png", BOX.tolist(), tmp_path / "mask.png")
+        assert run_jobs([job], model, Options(), LIMIT) == EXIT_CASE_FAILED
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert len(errors) == 1
+        assert re.match("scan.png: (failed for a reason not foreseen|does not fit in memory)", errors[0])
+        assert len(errors[0].splitlines()) == 1
+
+    def test_too_large_a_picture_is_refused(self, tmp_path, model, caplog):
+        cv2.imwrite(str(tmp_path / "scan.png"), np.zeros((1500, 1500), np.uint8))
+        job = picture_job(tmp_path / "scan.png", BOX.tolist(), tmp_path / "mask.png")
+        assert run_jobs([job], model, Options(), 245 * 2**20) == EXIT_CASE_FAILED
+        assert re.search(r"scan.png: .* needs \d+ MB of memory, the limit allows \d MB", caplog.text)
+
+    def test_a_box_that_cannot_be_used_costs_itself_only(self, folders, model, caplog):
+        names = write_cases(folders[0], 3)
+        folders[1].mkdir()
+
+        np.savez(folders[0] / names[1], imgs=IMAGE, boxes=np.array([[10, 10, 60, 50], [200, 10, 260, 50]]))
+        assert run_jobs(jobs_of(folders), model, Options(), LIMIT) == EXIT_CASE_FAILED
+        assert whole_results(folders[1]) == names
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert errors == [
+            f"{names[1]}: box 2 is outside the image (width 90, height 70, slices 1)",
+            f"1 of 3 cases done without some of their boxes: {names[1]}",
+        ]
 
     def test_too_large_a_case_is_refused_and_the_next_one_done(self, folders, model, caplog):
         np.savez(folders[0] / "3DBox_CT_1.npz", imgs=np.zeros((40, 200, 200), np.uint8), boxes=[[9, 9, 3, 99, 99, 5]])
         names = write_cases(folders[0], 1)
         folders[1].mkdir()
-        assert run_cases(case_paths(folders[0]), folders[1], model, Options(), 250 * 2**20) == EXIT_CASE_FAILED
+        assert run_jobs(jobs_of(folders), model, Options(), 245 * 2**20) == EXIT_CASE_FAILED
         assert re.search(r"3DBox_CT_1.npz: .* needs \d+ MB of memory, the limit allows \d MB", caplog.text)
         assert whole_results(folders[1]) == names
 
@@ -252,7 +191,7 @@ def test_memory_is_flat_over_many_cases(folders, run):
     for number in range(0, 80, 10):  # after every tenth image a volume
         volume = np.stack([IMAGE] * 4)
         np.savez(folders[0] / f"2DBox_CT_{number:03}v.npz", imgs=volume, boxes=[[10, 10, 0, 60, 50, 3]] * 3)
-    result = run(*folders, "--verbose")
+    result = run("-i", folders[0], "-o", folders[1], "--verbose")
     assert result.returncode == EXIT_OK
     peaks = [int(megabytes) for megabytes in re.findall(r"npz: peak memory (\d+) MB", result.stdout)]
     assert len(peaks) == 88
@@ -263,7 +202,7 @@ def test_memory_is_flat_over_many_cases(folders, run):
 def test_shards_are_disjoint_and_complete_whatever_their_number(folders, parts):
     names = write_cases(folders[0], 10)
     (folders[0] / "bad.npz").mkdir()
-    shards = [case_paths(folders[0], part, parts) for part in range(1, parts + 1)]
+    shards = [Shard(part, parts).of(case_paths(folders[0])) for part in range(1, parts + 1)]
     assert sorted(path.name for shard in shards for path in shard) == [*names, "bad.npz"]
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 

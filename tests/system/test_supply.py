@@ -102,6 +102,14 @@ def reaches_the_builder(file: Path) -> bool:
     return let_in
 
 
+def test_of_all_weights_the_pair_that_ships_is_in_the_image():
+    pair = ["weights/encoder.onnx", "weights/decoder.onnx"]
+    assert all(reaches_the_builder(ROOT / name) for name in [*pair, "predict.sh", "inference/model/pair.py"])
+    others = ["weights/light.pt", "weights/litemedsam/encoder.onnx", "weights/mine/data.bin", "weights/cache/a.blob"]
+    elsewhere = ["training/train.py", "tests/conftest.py", "inference/__pycache__/cli.pyc", "demo/a.npz"]
+    assert not any(reaches_the_builder(ROOT / name) for name in others + elsewhere)
+
+
 def test_licence_of_the_weights_counts_every_data_set_once():
     """Names, and sums of data sets and images, are those of weights/DATASETS.md."""
     images = {row[0].strip("`"): int(row[3]) for row in table("weights/DATASETS.md") if row[0].startswith("`")}

@@ -1,9 +1,11 @@
 """LiteMedSAM's one command, with a narrow model in its place, and what of the real one its settings quantize."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
@@ -12,7 +14,7 @@ from inference.cli import main as inference_main
 from tests.support.data_root import write_phantom_root, write_validation_case
 from tests.support.small_sam import SIZE, narrow_litemedsam, small_sam
 from training import litemedsam
-from training.litemedsam import EXPORTED, SHIPPED, reason_to_keep
+from training.litemedsam import EXPORTED, SHIPPED, is_shipped, reason_to_keep
 from training.model import MODELS, build_model
 from training.model.checkpoint import load_model
 from training.quantization import Recipe, quantize
@@ -56,20 +58,64 @@ def test_one_command_from_nothing_to_a_pair_that_segments(tmp_path, monkeypatch,
     ablation = replace(ablation, validation=val, common=common, runs=ablation.runs[:2])
     assert compare(ablation, tmp_path / "sampling")["run"].tolist() == ["minimum", "tenth"]
 
-    # What was finished is not trained again, and weights that have changed under a stage are noticed.
+    # Where all is done and shipped, there is nothing to train, to export or to score.
+    def needless(*_: object) -> None:
+        raise AssertionError("this was done before")
+
+    stamps = {path: path.stat().st_mtime_ns for folder in (runs, out) for path in folder.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patched:
+        for name in ("export_pair", "compare", "ship"):
+            patched.setattr(litemedsam, name, needless)
+        patched.setattr(litemedsam.ptq, "main", needless)
+        assert litemedsam.main(command) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+    # Weights that have changed under a stage are noticed.
     before = (runs / "stage0/last.pt").stat().st_mtime_ns
     (runs / "stage0/best.pt").touch()
     assert litemedsam.main(command) == 2
     assert "stage1/last.pt: older than" in capsys.readouterr().err
     assert (runs / "stage0/last.pt").stat().st_mtime_ns == before
 
-    # The same pair again is no better than the one that is there.
+    # What is missing beside the pair is made up for, without a comparison of the pair with itself.
+    monkeypatch.setattr(litemedsam, "train_all", lambda args: runs / "stage3/best.pt")
     entries = {"float": runs / "stage0/best.pt", EXPORTED: runs / "int8"}
-    monkeypatch.setattr(litemedsam, "train_all", lambda args: dict(entries))
+    monkeypatch.setattr(litemedsam, "quantize_all", lambda args, last: dict(entries))
+    (out / "litemedsam.pt").unlink()
+    assert litemedsam.main(command) == 0
+    assert (out / "litemedsam.pt").exists()
+    assert pd.read_csv(runs / "table.csv")["run"].tolist() == list(entries)
+
+    # A pair that is no better than another one that is there is not shipped.
+    for name in ("encoder.onnx", "decoder.onnx"):
+        graph = onnx.load(out / name)
+        graph.doc_string = "another file, the same masks"
+        onnx.save(graph, out / name)
     before = (out / "encoder.onnx").stat().st_mtime_ns
     assert litemedsam.main(command) == 1
     assert "no better than" in capsys.readouterr().err
     assert (out / "encoder.onnx").stat().st_mtime_ns == before
+
+
+def test_what_was_shipped_of_an_earlier_last_stage_is_not_the_end(tmp_path):
+    runs, out, last = tmp_path / "runs", tmp_path / "out", tmp_path / "runs/stage3/best.pt"
+    for path in (last, *litemedsam.results(runs).values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    assert not is_shipped(last, runs, out)
+    litemedsam.ship(runs, out)
+    assert is_shipped(last, runs, out)
+    later = (runs / "int8/decoder.onnx").stat().st_mtime_ns + 1
+    os.utime(last, ns=(later, later))
+    assert not is_shipped(last, runs, out)
+
+
+def test_an_output_that_cannot_be_written_is_found_before_training(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(litemedsam, "train_all", lambda args: pytest.fail("trained for nothing"))
+    assert litemedsam.main(["--out", str(tmp_path / "file/weights")]) == 2
+    assert "file is a file" in capsys.readouterr().err
 
 
 def test_a_pair_is_shipped_that_is_good_and_better():

@@ -23,7 +23,7 @@ from typing import Any  # noqa: E402
 LIBRARIES = ("numpy", "cv2", "openvino")
 # Module and name of a function or method of the runtime, and the stage that it is.
 STAGES = {
-    ("inference.cli", "parse"): "command line",
+    ("inference.arguments", "parse"): "command line",
     ("inference.model.pair", "ModelPair.__init__"): "model: metadata, start of loading",
     ("inference.model.compiled_cache", "load_compiled"): "model: load {1.stem}",
     ("inference.cases.case", "read_case"): "read case",

@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from inference.cases.case import Case, read_case
 from inference.cases.npz import write_segs
+from inference.memory_limit import case_budget, memory_limit
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.segment.memory import case_budget, memory_limit
 from inference.segment.plan import make_plan
 from inference.segment.segment_case import segment_case
 from training.benchmark.names import PLAIN, WAYS, ZOOMED
@@ -69,7 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = ModelPair(options.weights, cache=options.cache)
     for path in tqdm(sorted((options.val / "imgs").glob("*.npz")), desc="zoom", unit="case", disable=None):
         segs = {way: options.segs / way / path.name for way in WAYS}
-        print(json.dumps({"case": path.name, **measure(read_case(path, case_budget()), model, options.repeats, segs)}))
+        print(
+            json.dumps(
+                {
+                    "case": path.name,
+                    **measure(read_case(path, case_budget(memory_limit())), model, options.repeats, segs),
+                }
+            )
+        )
     return 0
 
 

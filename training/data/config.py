@@ -62,17 +62,24 @@ def from_mapping(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     `[probability, low, high]`.
 
     Raises:
-        ValueError: a name that the configuration does not have.
+        ValueError: a name that the configuration does not have, or text where a number is needed.
     """
     hints = get_type_hints(kind)
     unknown = set(values) - {entry.name for entry in fields(kind)}
     if unknown:
         raise ValueError(f"unknown setting {where}{sorted(unknown)[0]}; known: {', '.join(hints)}")
-    nested = {
-        name: _nested(hints[name], value, f"{where}{name}.") if is_dataclass(hints[name]) else value
-        for name, value in values.items()
-    }
-    return kind(**nested)
+    return kind(**{name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return _nested(kind, value, f"{where}.")
+    if isinstance(value, str) and kind in (float, float | None):  # YAML takes 1e-3 for text: it lacks a point
+        try:
+            return float(value)
+        except ValueError as error:
+            raise ValueError(f"{where} is '{value}', a number is needed") from error
+    return value
 
 
 def _nested(kind: type, value: Any, where: str) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from inference.cases.npz import open_npz, read_arrays
 from inference.errors import CaseError
-from inference.segment.memory import case_budget
+from inference.memory_limit import case_budget, memory_limit
 
 
 def read_truth(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -15,7 +15,7 @@ def read_truth(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         CaseError: the reason in one line, without the file name.
     """
-    arrays = read_arrays(path, ("gts", "spacing"), case_budget())
+    arrays = read_arrays(path, ("gts", "spacing"), case_budget(memory_limit()))
     return _labels(arrays, "gts"), arrays.get("spacing")
 
 
@@ -25,7 +25,7 @@ def read_segs(path: Path) -> np.ndarray:
     Raises:
         CaseError: the reason in one line, without the file name.
     """
-    return _labels(read_arrays(path, ("segs",), case_budget()), "segs")
+    return _labels(read_arrays(path, ("segs",), case_budget(memory_limit())), "segs")
 
 
 def dimensions_of(path: Path) -> str:

@@ -11,11 +11,11 @@ from torch import nn
 from tqdm import tqdm
 
 from inference.cases.case import read_case
-from inference.errors import CaseError
+from inference.errors import CaseError, only_case_errors
+from inference.memory_limit import case_budget, memory_limit
 from inference.model.metadata import AFTER_PADDING
 from inference.model.pair import ModelPair
 from inference.options import Options
-from inference.segment.memory import case_budget, memory_limit
 from inference.segment.segment_case import segment_case
 from training.model.checkpoint import load_model
 from training.scoring.label_maps import dimensions_of, read_truth
@@ -92,8 +92,9 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
 def _score_case(runner: Runner, path: Path, options: Options, nsd: bool) -> Row:
     with naming(truth_of(path)) as truth:
         gts, spacing = read_truth(truth)
+    with naming(path), only_case_errors():
+        segs, _ = segment_case(read_case(path, case_budget(memory_limit())), runner, options, memory_limit())
     with naming(path):
-        segs, _ = segment_case(read_case(path, case_budget()), runner, options, memory_limit())
         dsc, *more = case_scores(gts, segs, spacing) if nsd else (case_dice(gts, segs),)
     row: Row = {"case": path.name, "modality": modality_of(path.name), "dimensions": f"{gts.ndim}D", "dsc": dsc}
     return {**row, "nsd": more[0]} if nsd else row

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from inference.cases.case import read_case
-from inference.segment.memory import case_budget
+from inference.memory_limit import case_budget, memory_limit
 from training.scoring.label_maps import read_truth
 from training.scoring.validation import ValidationConfig, naming, truth_of, validation_cases
 from training.trainer.config import TrainConfig
@@ -37,7 +37,7 @@ def check_validation(config: ValidationConfig) -> None:
         with naming(truth):
             gts, _ = read_truth(truth)
         with naming(path):
-            case = read_case(path, case_budget())
+            case = read_case(path, case_budget(memory_limit()))
         shape = case.shape if case.is_volume else case.shape[1:]
         if gts.shape != shape:
             raise ValueError(f"{truth}: has the shape {gts.shape}, the image {shape}")

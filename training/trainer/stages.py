@@ -35,8 +35,13 @@ def make_model(config: TrainConfig) -> nn.Module:
         quantize(
             model, replace(config.quantization, mask_decoder=config.stage > 1 and config.quantization.mask_decoder)
         )
+    return freeze(model, config.stage)
+
+
+def freeze(model: nn.Module, stage: int) -> nn.Module:
+    """Give the trained parts of a stage gradients, and the others none, in place; returns the model."""
     for name, part in model.named_children():
-        part.requires_grad_(name in TRAINED[config.stage])
+        part.requires_grad_(name in TRAINED[stage])
     return model
 
 
@@ -66,6 +71,7 @@ def set_scales(model: nn.Module, stage: int, loader: Loader, checkpoint: Path | 
         expect_scales(with_unsigned(model, saved_recipe.unsigned))
     elif stage > 0:
         calibrate(model, [loader.batch(step) for step in range(CALIBRATION_BATCHES)])
+    freeze(model, stage)  # quantizers that have lost their sign bit are new
 
 
 def set_training(model: nn.Module, stage: int) -> None:

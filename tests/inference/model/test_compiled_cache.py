@@ -1,8 +1,13 @@
 """Compiled models on disk: used when they fit, harmless when they do not."""
 
+import os
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from inference.atomic import PREFIX, STALE_SECONDS, SUFFIX
 from inference.errors import SetupError
 from inference.model import compiled_cache
 from inference.model.metadata import ENCODER, PAIR
@@ -92,5 +97,28 @@ def test_weights_damaged_since_their_export_are_not_compiled(tmp_path, weights):
 
 
 def test_unwritable_cache_is_not_used(weights, compilations):
-    logits(weights, cache=compiled_cache.Path("/proc/self/no-such-folder"))
+    logits(weights, cache=Path("/proc/self/no-such-folder"))
     assert len(compilations) == 2
+
+
+def test_without_a_home_there_is_no_cache_of_the_user(monkeypatch):
+    def nobody(_):
+        raise KeyError("no entry for this user")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache")]
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache")]
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+    assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache"), Path("/c/qmedsam")]
+
+
+def test_what_a_killed_run_left_in_any_of_the_folders_is_removed_even_where_nothing_is_written(tmp_path, weights):
+    logits(weights, tmp_path)
+    left = tmp_path / f"{PREFIX}0{SUFFIX}"
+    left.write_bytes(b"half")
+    os.utime(left, (time.time() - STALE_SECONDS - 1,) * 2)
+    logits(weights, tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".blob"}

@@ -1,84 +1,21 @@
-"""What this process may use, and what a case is given of it."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""What a case is given of the memory that this process may use."""
 
 import numpy as np
 import pytest
 
 from inference.cases.case import make_case
 from inference.errors import CaseError
+from inference.memory_limit import MB, USABLE
 from inference.segment.memory import (
     CANVAS_BYTES,
     COSTS,
     LARGEST,
-    MB,
     PIXEL_BYTES,
-    USABLE,
     check_fits,
-    memory_limit,
     share_out,
 )
 
-ROOT = Path(__file__).parents[3]
 GB = 1024 * MB
-NO_LIMIT_V1 = 9223372036854771712  # what version 1 says where there is none
-
-
-def system(root: Path, files: dict[str, object]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{content}\n")
-    return root
-
-
-class TestLimit:
-    def test_physical_memory_where_there_is_no_cgroup(self, tmp_path):
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        assert memory_limit(tmp_path) == physical
-        unlimited = {"sys/fs/cgroup/memory.max": "max", "sys/fs/cgroup/memory/memory.limit_in_bytes": NO_LIMIT_V1}
-        assert memory_limit(system(tmp_path, unlimited)) == physical
-
-    @pytest.mark.parametrize(
-        "files",
-        [
-            # version 2, in a container: its own cgroup is the root that it sees
-            {"proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": 123 * MB},
-            # version 1, in a container: the path is that of the host, the limit at the mount
-            {
-                "proc/self/cgroup": "5:cpu,cpuacct:/docker/ab\n4:memory:/docker/ab\n0::/",
-                "sys/fs/cgroup/memory/memory.limit_in_bytes": 123 * MB,
-            },
-            # version 2, a Slurm job on the host: the limit is set on the job, two levels up
-            {
-                "proc/self/cgroup": "0::/system.slice/slurm/job_7/step_0/task_0",
-                "sys/fs/cgroup/system.slice/slurm/job_7/memory.max": 123 * MB,
-                "sys/fs/cgroup/system.slice/slurm/job_7/step_0/memory.max": "max",
-                "sys/fs/cgroup/system.slice/slurm/job_7/step_0/task_0/memory.max": "max",
-            },
-            # version 1 likewise
-            {
-                "proc/self/cgroup": "4:memory:/slurm/uid_1/job_7",
-                "sys/fs/cgroup/memory/slurm/uid_1/job_7/memory.limit_in_bytes": 123 * MB,
-                "sys/fs/cgroup/memory/slurm/memory.limit_in_bytes": NO_LIMIT_V1,
-            },
-            # of several limits the least counts
-            {
-                "proc/self/cgroup": "0::/a/b",
-                "sys/fs/cgroup/a/memory.max": 123 * MB,
-                "sys/fs/cgroup/a/b/memory.max": 500 * MB,
-            },
-        ],
-    )
-    def test_cgroup(self, tmp_path, files):
-        assert memory_limit(system(tmp_path, files)) == 123 * MB
-
-    def test_limit_of_another_cgroup_is_not_ours(self, tmp_path):
-        files = {"proc/self/cgroup": "0::/a", "sys/fs/cgroup/b/memory.max": 123 * MB}
-        assert memory_limit(system(tmp_path, files)) > 123 * MB
 
 
 class TestShares:
@@ -136,23 +73,3 @@ class TestFit:
         figures = rf"a case of 10 x 200 x 300 voxels needs {self.needed() >> 20} MB.* allows {allowed >> 20} MB"
         with pytest.raises(CaseError, match=figures):
             check_fits(self.CASE, 1, 0, allowed)
-
-
-PEAK_SCRIPT = """
-import numpy as np
-from inference.segment import memory
-from inference.segment.memory import MB
-
-memory.reset_peak()
-before = memory.peak()
-filled = np.ones(64 * MB, np.uint8)
-assert memory.peak() > before + 60 * MB
-del filled
-memory.reset_peak()
-assert memory.peak() < before + 40 * MB
-"""
-
-
-def test_peak_is_measured_anew():
-    # In a process of its own: threads that other tests have left may take memory meanwhile.
-    subprocess.run([sys.executable, "-c", PEAK_SCRIPT], check=True, cwd=ROOT)

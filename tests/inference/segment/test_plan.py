@@ -7,10 +7,11 @@ import pytest
 
 from inference.cases.case import make_case
 from inference.errors import CaseError
+from inference.memory_limit import MB
 from inference.model.metadata import INDICES, PIXEL_EDGES
 from inference.options import FLATTEN, LATER, Options
 from inference.segment.blocks import WORTH_A_SIZE
-from inference.segment.memory import CANVAS_BYTES, MB
+from inference.segment.memory import CANVAS_BYTES
 from inference.segment.plan import in_convention, make_plan
 from tests.support.fake_model import metadata
 

@@ -125,6 +125,7 @@ def test_weights_alone_are_no_run_to_resume(settings, uninterrupted, tmp_path, c
         ("budget={}", "no budget"),
         ("data.augmentation.cropp=1", "cropp"),
         ("optimizer.lr", "expected key=value"),
+        ("optimizer.lr=fast", "optimizer.lr is 'fast', a number is needed"),
         ("ema.decay=1", "ema is a value"),
     ],
 )
@@ -151,6 +152,11 @@ def test_a_teacher_that_takes_other_boxes_is_refused(settings, tmp_path, capsys)
 def test_every_configuration_in_the_repository_is_valid(path):
     overrides = ["init=any.pt"] if yaml.safe_load(path.read_text()).get("stage", 0) else []
     assert isinstance(read_config(path, overrides), TrainConfig)
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers(settings, tmp_path):
+    config = read_config(write_settings(tmp_path, settings), ["optimizer.lr=1e-3", "budget.minutes=2e1"])
+    assert (config.optimizer.lr, config.budget.minutes) == (0.001, 20)
 
 
 def test_overrides_reach_nested_settings():
