@@ -8,7 +8,7 @@ DATA ?= ../shared/data/train
 VAL ?= ../shared/data/val
 MINUTES ?= 10
 
-.PHONY: help demo test lint container-test fuzz lock train-smoke litemedsam clean
+.PHONY: help demo test coverage lint container-test fuzz lock train-smoke litemedsam clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ demo: $(RUNTIME)/installed  ## set up the runtime, make phantoms, segment them, 
 	@echo "Look at the pictures in demo/overlays; the masks are in demo/segs."
 
 test: $(TRAINING)/installed  ## set up the training side, run all tests
+	$(TRAINING)/bin/python -m pytest
+
+coverage: $(TRAINING)/installed  ## all tests, and which lines they reach; tracing lines takes half as long again
 	$(TRAINING)/bin/python -m pytest --cov=inference --cov=training
 
 train-smoke: $(TRAINING)/installed  ## all stages of training on 16 real images, on a CPU in minutes; DATA=FOLDER of images and labels

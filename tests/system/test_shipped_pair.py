@@ -1,7 +1,7 @@
 """The pair in `weights/` segments as well as it did when it was shipped: a floor under its Dice on validation cases.
 
 The cases are one small image of each modality and a volume, chosen among those whose Dice hardly depends on CPU and
-arithmetic (0.003 at most between bf16 and float32, AMX, AVX-512 and AVX2), but falls when the weights are rounded to
+arithmetic (0.007 at most between bf16 and float32, AMX, AVX-512 and AVX2), but falls when the weights are rounded to
 4 bits or the logits are off by a half. A new pair, or a runtime that makes other masks, brings floors of its own: 0.01
 below its scores.
 """
@@ -18,17 +18,17 @@ from inference.options import AUTO, F32
 from training.scoring.metrics import case_scores
 
 FLOORS = {
-    "2DBox_CT_0008": 0.636,
+    "2DBox_CT_0008": 0.633,
     "2DBox_Dermoscopy_0002": 0.925,
-    "2DBox_Endoscopy_0008": 0.935,
-    "2DBox_Fundus_0009": 0.786,
-    "2DBox_MR_0004": 0.874,
+    "2DBox_Endoscopy_0008": 0.936,
+    "2DBox_Fundus_0009": 0.787,
+    "2DBox_MR_0004": 0.868,
     "2DBox_Mammography_0006": 0.935,
-    "2DBox_Microscopy_0002": 0.937,
-    "2DBox_OCT_0003": 0.780,
+    "2DBox_Microscopy_0002": 0.938,
+    "2DBox_OCT_0003": 0.774,
     "2DBox_PET_0008": 0.832,
     "2DBox_US_0011": 0.910,
-    "2DBox_X-Ray_0009": 0.870,
+    "2DBox_X-Ray_0009": 0.866,
     "3DBox_PET_0001": 0.760,
 }
 
@@ -78,4 +78,4 @@ def test_no_case_scores_below_its_floor(dice, precision):
 def test_the_floors_notice_a_threshold_that_is_off(dice, monkeypatch, shift):
     decode = ModelPair.decode
     monkeypatch.setattr(ModelPair, "decode", lambda model, *inputs: decode(model, *inputs) + np.float32(shift))
-    assert len(below_their_floors(dice(F32))) >= 3
+    assert len(below_their_floors(dice(F32))) >= 2
