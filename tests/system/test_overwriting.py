@@ -66,7 +66,7 @@ class TestPicture:
         (tmp_path / "link.png").symlink_to(picture)
         refused("--image", tmp_path / "link.png", *BOX, "-o", picture)
 
-    @pytest.mark.parametrize("mask", ["absent/../scans/a.png", "scans/absent/../a.png", "absent/deeper/../../scans/a.png"])
+    @pytest.mark.parametrize("mask", ["absent/../scans/a.png", "scans/absent/../a.png", "a/b/../../scans/a.png"])
     def test_mask_over_the_picture_through_a_folder_that_would_be_made(self, tmp_path, picture, refused, mask):
         refused("--image", picture, *BOX, "-o", f"{tmp_path}/{mask}")
 
