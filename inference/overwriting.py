@@ -58,7 +58,7 @@ def _folder(path: Path) -> object:
 
 
 def _inode(path: Path) -> object:
-    """What lies at a path once the folders on the way are made; before that, `new/..` leads nowhere. None if nothing."""
+    """What lies at a path once the folders on the way are made (`new/..` leads nowhere before); None if nothing."""
     try:
         status = os.stat(os.path.realpath(path))
     except OSError:
