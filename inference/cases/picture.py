@@ -22,6 +22,7 @@ ORIENTATION, SHORT, UPRIGHT = 274, 3, 1
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNK_BYTES = 12  # of a chunk's length, type and checksum
+MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"  # in the environment: OpenCV decodes no picture of more
 EXIF_PREFIX = b"Exif\0\0"  # some writers put it before what EXIF says
 # Values must lie so far inside of what float32 holds that their differences do too.
 LARGEST_VALUE = np.finfo(np.float32).max / 4
@@ -40,7 +41,7 @@ def read_picture(path: Path, boxes: list[list[float]], max_bytes: int) -> Case:
         path: the file.
         boxes: `[x_min, y_min, x_max, y_max]` each, in pixels of the upright picture.
         max_bytes: memory that the picture may take. OpenCV holds its number of pixels against the environment's
-            `OPENCV_IO_MAX_IMAGE_PIXELS` before it decodes; more exactly it is known only then.
+            `MOST_PIXELS` before it decodes; more exactly it is known only then.
 
     Raises:
         CaseError: the file cannot be read, is no picture, is damaged or too large, or holds NaN or infinity.
@@ -95,6 +96,9 @@ def _decode(path: Path, data: bytes) -> tuple[Array, int, int]:
         frames = cv2.imcount(name)  # reads headers only
     except cv2.error as error:
         reason = " ".join(str(getattr(error, "err", error)).split())
+        most = os.environ.get(MOST_PIXELS)
+        if most and "CV_IO_MAX_IMAGE_PIXELS" in reason:
+            raise CaseError(f"has more than {most} pixels, which the memory limit allows for a picture") from error
         raise CaseError(f"damaged, or larger than memory allows ({reason})") from error
     if data[:4] in BYTE_ORDERS:  # a TIFF file, which OpenCV turns by itself
         return picture, _orientation(data), frames

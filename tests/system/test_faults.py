@@ -216,7 +216,7 @@ class TestPicture:
         cv2.imwrite(str(tmp_path / "scan.png"), np.zeros((3000, 3000), np.uint8))
         result = self.segment(tmp_path / "scan.png", OPENCV_IO_MAX_IMAGE_PIXELS=str(10**6))
         assert result.returncode == EXIT_CASE_FAILED
-        assert "ERROR: scan.png: damaged, or larger than memory allows" in result.stderr
+        assert "ERROR: scan.png: has more than 1000000 pixels, which the memory limit allows" in result.stderr
 
     def test_that_is_a_pipe(self, tmp_path):
         os.mkfifo(tmp_path / "scan.png")
