@@ -11,10 +11,11 @@ from inference.model.metadata import ENCODER, PAIR, check_content, read_metadata
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights"
 
 PROPS = {
-    "qmedsam.format": "1",
+    "qmedsam.format": "2",
     "qmedsam.model": "light",
     "qmedsam.encoder": "light_encoder",
-    "qmedsam.input_size": "256",
+    "qmedsam.input_size": "1024",
+    "qmedsam.logit_size": "256",
     "qmedsam.normalise": "before_padding",
     "qmedsam.box_convention": "xyxy_input_pixels",
     "qmedsam.embeddings": "image_embedding,image_embedding_1",
@@ -36,7 +37,8 @@ def onnx_file(folder, props):
 
 def test_what_onnx_wrote_is_read(tmp_path):
     metadata = read_metadata(onnx_file(tmp_path, PROPS))
-    assert (metadata.model, metadata.encoder, metadata.input_size) == ("light", "light_encoder", 256)
+    assert (metadata.model, metadata.encoder) == ("light", "light_encoder")
+    assert (metadata.input_size, metadata.logit_size) == (1024, 256)
     assert (metadata.normalise, metadata.precision, metadata.pair) == ("before_padding", "int8", "0123abcd")
     assert metadata.box_convention == "xyxy_input_pixels"
     assert metadata.embeddings == ("image_embedding", "image_embedding_1")
@@ -45,10 +47,11 @@ def test_what_onnx_wrote_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"qmedsam.format": "2"}, "no metadata of this runtime"),
+        ({"qmedsam.format": "1"}, "metadata of format 1 in it, 2 is needed; export it"),
         ({"qmedsam.normalise": "sometimes"}, "unknown normalisation"),
         ({"qmedsam.box_convention": "cxcywh"}, "box convention"),
         ({"qmedsam.input_size": "big"}, "incomplete metadata"),
+        ({"qmedsam.logit_size": "big"}, "incomplete metadata"),
     ],
 )
 def test_metadata_of_another_kind(tmp_path, changed, reason):
