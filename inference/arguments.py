@@ -26,7 +26,8 @@ A case is an .npz file with `imgs` and `boxes`; the result has the same name and
 """
 EPILOG = """\
 exit status: 0 all cases done; 1 some failed or lost a box, each named on standard error; 2 wrong command line;
-3 weights, input folder or output folder unusable; 130 or 143 stopped by SIGINT or SIGTERM.
+3 weights, input or output folder or Python's libraries unusable, or no case in the input folder;
+130 or 143 stopped by SIGINT or SIGTERM.
 """
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
         SystemExit: the command line is wrong, or asks for help only; or a signal stopped the run.
     """
     _open_closed_streams()
-    stop_on_signals()
+    stopped = stop_on_signals()
     parsed = parse(arguments)
     _log_to_streams(verbose=parsed.verbose)
     try:
@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
         log.error("%s", error)
         return EXIT_SETUP
     except ImportError as error:
+        if status := stopped():
+            return status
         reason = str(error).strip().partition("\n")[0]
         log.error("%s: %s lacks a library of the runtime, or has one that does not fit; `make demo` sets up "
                   "all in .venv/runtime, `pip install -r requirements.txt` in an environment of yours",

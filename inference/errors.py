@@ -7,7 +7,7 @@ from contextlib import contextmanager
 EXIT_OK = 0
 EXIT_CASE_FAILED = 1  # at least one case failed or lost a box; all others were processed
 EXIT_USAGE = 2  # argparse's own status for a wrong command line
-EXIT_SETUP = 3  # weights, input folder or output folder cannot be used; nothing was processed
+EXIT_SETUP = 3  # weights, folders or libraries cannot be used, or there is no case; nothing was processed
 
 log = logging.getLogger("qmedsam")
 
@@ -22,7 +22,7 @@ class SetupError(Exception):
 
 def does_not_fit(what: str, needed: int, allowed: int) -> CaseError:
     """The error for what would take `needed` bytes where `allowed` are left."""
-    return CaseError(f"{what} needs {needed >> 20} MB of memory, the limit allows {allowed >> 20} MB")
+    return CaseError(f"{what} needs {-(-needed >> 20)} MB of memory, the limit allows {allowed >> 20} MB")
 
 
 @contextmanager

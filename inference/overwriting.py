@@ -45,11 +45,7 @@ def refuse_input_folder(inputs: Path, outputs: Path, overlays: Path | None) -> N
 
 def _file(path: Path) -> object:
     """The same for all paths to a file; of one that is absent, its place."""
-    try:
-        status = path.stat()
-    except OSError:
-        return _place(path)
-    return status.st_dev, status.st_ino
+    return _inode(path) or _place(path)
 
 
 def _place(path: Path) -> object:
@@ -58,8 +54,13 @@ def _place(path: Path) -> object:
 
 
 def _folder(path: Path) -> object:
+    return _inode(path) or os.path.realpath(path)
+
+
+def _inode(path: Path) -> object:
+    """What lies at a path once the folders on the way are made (`new/..` leads nowhere before); None if nothing."""
     try:
-        status = path.stat()
+        status = os.stat(os.path.realpath(path))
     except OSError:
-        return os.path.realpath(path)
+        return None
     return status.st_dev, status.st_ino

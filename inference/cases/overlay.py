@@ -159,11 +159,11 @@ def _write(picture: Array, letters: Array, colour: Sequence[int], places: list[P
         if inside and not written[top : top + height, left : left + width].any():
             break
     left, top = max(0, min(left, most_left)), max(0, min(top, most_top))
-    window = np.s_[top : top + height, left : left + width]
-    written[window] = True
+    place = np.s_[top : top + height, left : left + width]
+    written[place] = True
     opacity = letters[:height, :width, np.newaxis] / 255
     edge = cv2.dilate(letters, np.ones((2 * FONT_EDGE + 1,) * 2, np.uint8))[:height, :width, np.newaxis] / 255
-    picture[window] = picture[window] * (1 - edge) * (1 - opacity) + np.array(colour) * opacity
+    picture[place] = picture[place] * (1 - edge) * (1 - opacity) + np.array(colour) * opacity
 
 
 def _montage(pictures: list[Array]) -> Array:

@@ -98,8 +98,8 @@ def _decode(path: Path, data: bytes) -> tuple[Array, int, int]:
         raise CaseError(f"damaged, or larger than memory allows ({reason})") from error
     if data[:4] in BYTE_ORDERS:  # a TIFF file, which OpenCV turns by itself
         return picture, _orientation(data), frames
-    blocks = dict(zip(map(int, kinds), metadata, strict=True))
-    exif = blocks[cv2.IMAGE_METADATA_EXIF].tobytes() if cv2.IMAGE_METADATA_EXIF in blocks else b""
+    parts = dict(zip(map(int, kinds), metadata, strict=True))
+    exif = parts[cv2.IMAGE_METADATA_EXIF].tobytes() if cv2.IMAGE_METADATA_EXIF in parts else b""
     orientation = _orientation(exif.removeprefix(EXIF_PREFIX))
     return _upright(picture, orientation), orientation, frames
 

@@ -37,12 +37,12 @@ class Canvas:
 
     def paint(self, label: int, logits: Float32Array, region: Region) -> None:
         """Paint the positive part of `logits`, which cover `region`, as `label`."""
-        window = region.rows.slice, region.columns.slice
-        labels = self.labels[window]
+        pixels = region.rows.slice, region.columns.slice
+        labels = self.labels[pixels]
         if self.best is None or self.advantage is None:
             np.maximum(labels, label, out=labels, where=logits > 0, dtype=labels.dtype, casting="unsafe")
             return
-        best, advantage = self.best[window], self.advantage[label - 1]
+        best, advantage = self.best[pixels], self.advantage[label - 1]
         height = max(1, STRIP_PIXELS // logits.shape[1])
         for top in range(0, len(logits), height):
             rows = slice(top, top + height)

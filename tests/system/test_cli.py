@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -289,6 +290,25 @@ def test_predict_sh_started_from_another_folder_takes_names_from_there(tmp_path,
     assert result.returncode == EXIT_OK, result.stderr
     assert (tmp_path / "out" / "2DBox_CT_1.npz").exists()
     assert (tmp_path / "pictures" / "2DBox_CT_1.png").exists()
+
+
+def test_predict_sh_without_python_says_what_sets_it_up(tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name in ("dirname", "readlink"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    command, environment = [shutil.which("sh"), "predict.sh"], {"PATH": str(tmp_path / "bin")}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == EXIT_SETUP
+    assert result.stderr.startswith("ERROR: no python on the PATH; `make demo` sets one up")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_predict_sh_started_by_a_link_finds_the_runtime(tmp_path):
+    (tmp_path / "link.sh").symlink_to(ROOT / "predict.sh")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["sh", tmp_path / "link.sh", "--version"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("qmedsam ")
 
 
 def test_the_runtime_imports_neither_torch_nor_training():

@@ -66,6 +66,10 @@ class TestPicture:
         (tmp_path / "link.png").symlink_to(picture)
         refused("--image", tmp_path / "link.png", *BOX, "-o", picture)
 
+    @pytest.mark.parametrize("mask", ["absent/../scans/a.png", "scans/absent/../a.png", "a/b/../../scans/a.png"])
+    def test_mask_over_the_picture_through_a_folder_that_would_be_made(self, tmp_path, picture, refused, mask):
+        refused("--image", picture, *BOX, "-o", f"{tmp_path}/{mask}")
+
     def test_mask_over_the_weights(self, tmp_path, picture, refused, untrained):
         (tmp_path / "mask.png").symlink_to(untrained("light")[1] / "encoder.onnx")
         assert "encoder.onnx, which this run reads" in refused("--image", picture, *BOX, "-o", tmp_path / "mask.png")
@@ -88,6 +92,11 @@ class TestFolder:
     def test_results_in_the_folder_of_the_cases(self, folders, refused):
         (folders[0].parent / "link").symlink_to(folders[0])
         assert "would replace them" in refused("-i", folders[0], "-o", folders[0].parent / "link")
+
+    def test_results_over_links_to_cases_through_a_folder_that_would_be_made(self, folders, cases, refused):
+        folders[1].mkdir()
+        (folders[1] / cases[0].name).symlink_to(cases[2])
+        refused("-i", folders[0], "-o", f"{folders[1]}/absent/..")
 
     def test_overlays_in_the_folder_of_the_cases(self, folders, refused):
         assert "overlays might replace" in refused("-i", *folders[:1], "-o", folders[1], "--overlay", folders[0])

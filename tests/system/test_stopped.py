@@ -73,6 +73,30 @@ def test_a_second_signal_does_not_disturb_the_way_out(folders, command):
     assert list(folders[1].iterdir()) == []
 
 
+STOPPED_WHILE_LOADING = """
+import builtins, os, signal, sys
+from inference.cli import main
+
+def load_as_extension_modules_do(name, *others):
+    if name == "cv2":
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except SystemExit as error:
+            raise ImportError("initialization failed") from error
+    return load(name, *others)
+
+load, builtins.__import__ = builtins.__import__, load_as_extension_modules_do
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_while_libraries_are_loaded(folders, command):
+    write_cases(folders[0], 1)
+    line = [sys.executable, "-c", STOPPED_WHILE_LOADING, *command("-i", folders[0], "-o", folders[1])[3:]]
+    result = subprocess.run(line, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGINT, "ERROR: stopped by SIGINT\n")
+
+
 def test_a_hail_of_signals(folders, command):
     write_cases(folders[0], 60)
     line = command("-i", folders[0], "-o", folders[1])
