@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from inference.errors import SetupError
+from inference.errors import CaseError, SetupError
 from training.model.checkpoint import CheckpointError
 from training.trainer.comparison import as_text, compare, read_comparison
 
@@ -42,9 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         comparison = read_comparison(args.config)
         out.mkdir(parents=True, exist_ok=True)
         table = compare(comparison, out)
-    except (CheckpointError, SetupError, ValueError) as error:
+    except (CaseError, CheckpointError, SetupError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; start it again to go on from its last checkpoint", file=sys.stderr)
+        return 130
     print(as_text(table))
     return 0
 

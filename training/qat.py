@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch.distributed as dist
 
+from inference.errors import CaseError
 from training.export.pair import export_pair
 from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError, load_model
+from training.trainer.checks import check_writable
 from training.trainer.stage_runs import train_stages
 
 DESCRIPTION = """\
@@ -38,12 +40,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
+        check_writable(args.out)
         best = train_stages(args.checkpoint, args.root, args.runs, args.normalise, args.overrides)
         if os.environ.get("RANK", "0") == "0":
             export_pair(load_model(best), args.out, args.normalise)
-    except (CheckpointError, ValueError, OSError) as error:
+    except (CaseError, CheckpointError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; start it again to go on from its last checkpoint", file=sys.stderr)
+        return 130
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

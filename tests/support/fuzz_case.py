@@ -2,7 +2,8 @@
 
 Whatever the bytes: a valid case or a `CaseError` of one line, in bounded time and memory. An input that gives anything
 else is left in the present folder as `crash-*`, `timeout-*` or `oom-*`, and the exit status is not 0. What was learnt
-stays in the corpus folder, and a later run goes on from there. The suite has a short form: `tests/test_fuzz_case.py`.
+stays in the corpus folder, and a later run goes on from there. The suite has a short form:
+`tests/inference/cases/test_fuzz_case.py`.
 """
 
 import argparse

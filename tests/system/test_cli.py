@@ -182,10 +182,14 @@ def test_wrong_command_line(run, arguments, reason):
     assert reason in result.stderr
 
 
-def test_help_teaches_without_loading_anything(run):
+def test_help_teaches_without_loading_anything(run, monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     result = run("--help")
     assert result.returncode == EXIT_OK
     assert "exit status" in result.stdout
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert "inference.options" in imported
+    assert not {"numpy", "cv2", "openvino"} & imported
 
 
 def test_version(run):

@@ -11,6 +11,16 @@ from training.smoke import score, score_through_predict_sh
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
+def test_what_cannot_be_used_is_one_line_before_the_training(tmp_path, monkeypatch, capsys):
+    arguments = ["--checkpoint", str(WEIGHTS / "light.pt"), "--root", str(tmp_path / "none"), "--runs", str(tmp_path)]
+    assert qat.main([*arguments, "--out", str(tmp_path / "int8"), "validation.root=null"]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'none'}: no <Modality>")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(qat, "train_stages", lambda *_: pytest.fail("trained for nothing"))
+    assert qat.main([*arguments, "--out", str(tmp_path / "file/int8")]) == 2
+    assert "file is a file" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, tmp_path):
     """The short form of `make train-smoke`: the shipped checkpoint through all stages, a few steps each, to the

@@ -50,7 +50,7 @@ def cut_source(
     """Cut out what an affine mapping shows of an image.
 
     The runtime shrinks with INTER_AREA and enlarges with bilinear interpolation; the same is done here: shrinking here,
-    enlarging (and everything else) in `warp`.
+    to whole grey values where the runtime rounds nothing, enlarging (and everything else) in `warp`.
 
     Args:
         image: uint8 (H, W) or (H, W, 3).

@@ -11,7 +11,8 @@ from training.data.config import from_mapping
 from training.scoring.csv_table import write_csv
 from training.scoring.means import by_modality
 from training.scoring.validation import ValidationConfig, open_runner, score_cases
-from training.trainer.config import read_config
+from training.trainer.checks import check_validation
+from training.trainer.config import TrainConfig, read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST
 
@@ -61,10 +62,14 @@ def compare(comparison: Comparison, out: Path) -> pd.DataFrame:
     Returns:
         One row per entry: `run`, and per modality and for their mean, `DSC <modality>` and `NSD <modality>`, in per
         cent.
+
+    Raises:
+        ValueError: an entry or the validation cannot be used; found before anything is trained.
     """
+    check_comparison(comparison, out)
     rows = []
     for entry in comparison.entries:
-        weights = Path(entry.weights) if entry.weights else train_entry(entry, comparison.common, out / entry.name)
+        weights = Path(entry.weights) if entry.weights else train_entry(entry, comparison.common, out)
         scores = score_cases(open_runner(weights), comparison.validation, nsd=True)
         row: dict[str, Any] = {"run": entry.name}
         for measure in ("dsc", "nsd"):
@@ -75,10 +80,27 @@ def compare(comparison: Comparison, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def train_entry(entry: Entry, common: list[str], folder: Path) -> Path:
+def check_comparison(comparison: Comparison, out: Path) -> None:
+    """Raise ValueError where a validation case, an entry's weights or its settings cannot be used."""
+    if comparison.validation.root is None:
+        raise ValueError("validation.root: a comparison needs cases to score")
+    check_validation(comparison.validation)
+    for entry in comparison.entries:
+        if entry.weights is None:
+            config_of(entry, comparison.common, out)
+        elif not Path(entry.weights).exists():
+            raise ValueError(f"'{entry.name}': {entry.weights} does not exist")
+
+
+def train_entry(entry: Entry, common: list[str], out: Path) -> Path:
     """Train an entry, from where it was stopped if it was; its best checkpoint."""
-    train(read_config(Path(entry.config), [*common, *entry.set, f"output={folder}"]))
-    return folder / BEST
+    config = config_of(entry, common, out)
+    train(config)
+    return Path(config.output) / BEST
+
+
+def config_of(entry: Entry, common: list[str], out: Path) -> TrainConfig:
+    return read_config(Path(entry.config), [*common, *entry.set, f"output={out / entry.name}"])
 
 
 def as_text(table: pd.DataFrame) -> str:

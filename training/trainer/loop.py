@@ -43,6 +43,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
         torch.set_num_threads(config.threads)
     if processes.is_first:
         check_run(config)
+    processes.wait_for_first()  # reading all validation cases may take longer than the time-out of what follows
 
     model = make_model(config)
     teacher = make_teacher(config, model)

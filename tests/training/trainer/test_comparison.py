@@ -5,7 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.support.data_root import write_validation_case
+from training import compare
+from training.trainer import comparison
 from training.trainer.comparison import as_text, read_comparison
+
+LIGHT = "training/configs/light.yaml"
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,36 @@ def test_a_list_that_cannot_be_used_is_named(tmp_path: Path, runs: str, reason: 
 def test_the_table_has_a_line_per_modality_and_two_columns_per_run():
     table = pd.DataFrame({"run": ["a", "b"], "DSC CT": [90.0, 80.0], "NSD CT": [95.0, 85.0]})
     assert as_text(table).splitlines()[-1].split() == ["CT", "90.0", "95.0", "80.0", "85.0"]
+
+
+@pytest.mark.parametrize(
+    ("root", "second", "reason"),
+    [
+        ("none", "weights: runs/ptq", "none/imgs: holds no validation case"),
+        ("val", "weights: runs/ptq", "'b': runs/ptq does not exist"),
+        ("val", f"config: {LIGHT}, set: [optimizer.rate=1]", "optimizer.rate"),
+        ("val", "config: none.yaml", "none.yaml"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_before_anything_is_trained(
+    tmp_path: Path, monkeypatch, capsys, root: str, second: str, reason: str
+):
+    write_validation_case(tmp_path / "val", "2DBox_US_0001.npz", seed=1)
+    path = tmp_path / "list.yaml"
+    path.write_text(
+        f"validation: {{root: {tmp_path / root}}}\nruns: [{{name: a, config: {LIGHT}}}, {{name: b, {second}}}]\n"
+    )
+    monkeypatch.setattr(comparison, "train", lambda config: pytest.fail("trained for nothing"))
+    assert compare.main(["--config", str(path), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert reason in message
+    assert message.count("\n") == 1
+
+
+def test_training_data_that_are_missing_are_one_line(tmp_path: Path, capsys):
+    write_validation_case(tmp_path / "val", "2DBox_US_0001.npz", seed=1)
+    path = tmp_path / "list.yaml"
+    settings = f"set: [data.root={tmp_path / 'none'}, validation.root=null]"
+    path.write_text(f"validation: {{root: {tmp_path / 'val'}}}\nruns: [{{name: a, config: {LIGHT}, {settings}}}]\n")
+    assert compare.main(["--config", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'none'}: no <Modality>")
