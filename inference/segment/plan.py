@@ -14,7 +14,7 @@ from ..options import LATER, PROPAGATE, Options
 from .blocks import block_sizes
 from .memory import check_fits, share_out
 from .route import Route, flatten, propagate
-from .zoom import Window, plan_windows
+from .zoom import Window, plan_windows, whole_image
 
 log = logging.getLogger("qmedsam")
 
@@ -59,7 +59,7 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
     height, width = case.shape[1:]
     prompts = in_convention(case.boxes[:, [0, 1, 3, 4]], height, width, metadata.box_convention)
     objects = np.flatnonzero(case.usable)
-    windows, chosen = [Window(0, 0, width, height)], np.zeros(len(prompts), np.intp)
+    windows, chosen = whole_image(len(prompts), height, width)
     if options.zoom:
         windows, chosen[objects] = plan_windows(prompts[objects], height, width)
 

@@ -41,6 +41,11 @@ class Window(NamedTuple):
         return self.right - self.left
 
 
+def whole_image(count: int, height: int, width: int) -> tuple[list[Window], IntArray]:
+    """One window, the whole image, for `count` boxes; in the form of `plan_windows`."""
+    return [Window(0, 0, width, height)], np.full(count, WHOLE_IMAGE, np.intp)
+
+
 def plan_windows(boxes: Float64Array, height: int, width: int) -> tuple[list[Window], IntArray]:
     """Choose the windows of an image, and for each box the window it is segmented on.
 
@@ -51,8 +56,7 @@ def plan_windows(boxes: Float64Array, height: int, width: int) -> tuple[list[Win
     Returns:
         At most `MAX_WINDOWS` + 1 windows, the first the whole image, and (N,) the index of each box's window.
     """
-    windows = [Window(0, 0, width, height)]
-    chosen = np.zeros(len(boxes), np.intp)
+    windows, chosen = whole_image(len(boxes), height, width)
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
     small = np.flatnonzero(sides * CONTEXT * LEAST_MAGNIFICATION < max(height, width))
     cells = _cells(boxes[small], sides[small])
