@@ -86,10 +86,6 @@ def table_by_modality(cases: list[CaseStatistics]) -> pd.DataFrame:
     ).reset_index()
 
 
-def _median_of_all(arrays: pd.Series) -> float:
-    return float(np.median(np.concatenate(arrays.tolist())))
-
-
 def draw(cases: list[CaseStatistics], file: IO[bytes], picture_format: str) -> None:
     """Draw samples, image sizes, intensities and objects per modality into one picture (png, pdf or svg)."""
     modalities = sorted({case.modality for case in cases})
