@@ -9,8 +9,6 @@ import pytest
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK
 from tests.system.small_cases import BOX, IMAGE, whole_results, write_cases
 
-HOUR = 3600
-
 
 def done(result) -> list[str]:
     return [line.split(":")[0] for line in result.stdout.splitlines()]

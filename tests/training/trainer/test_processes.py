@@ -17,7 +17,7 @@ from tests.support.small_run import same_weights, scored, small_run
 from tests.support.small_sam import small_sam
 from training.data.loader import Loader
 from training.model import MODELS
-from training.trainer import loop, validation
+from training.trainer import loop, processes, validation
 from training.trainer.loop import train
 
 PROCESSES = 2
@@ -129,3 +129,15 @@ def test_an_epoch_too_small_for_a_batch_on_every_process_is_refused(tmp_path):
         Loader(three, rank=1, world_size=2)
     four = small_run(tmp_path / "data", tmp_path, "data.batch_size=1", "data.sampling.samples_per_modality=1").data
     assert [len(Loader(four, rank=rank, world_size=2).samples(0)) for rank in (0, 1)] == [1, 1]
+
+
+def test_the_others_wait_for_the_first_for_days(monkeypatch):
+    asked = {}
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(processes.dist, "new_group", lambda **how: asked.update(how) or "patient")
+    monkeypatch.setattr(processes.dist, "barrier", lambda group: asked.update(group=group))
+    processes.join_processes("cpu").wait_for_first()
+    assert asked["timeout"] > timedelta(days=1)
+    assert asked["group"] == "patient"
