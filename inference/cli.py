@@ -14,7 +14,6 @@ from .arguments import parse
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .memory_limit import MB, max_picture_pixels, memory_limit
 from .options import Options
-from .segment.memory import share_out
 from .stopping import stop_on_signals
 
 if TYPE_CHECKING:
@@ -57,39 +56,44 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
 
 def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> int:
     memory = memory_limit(parsed.memory)
-    jobs = _jobs(parsed)
-    if not jobs:
-        return EXIT_OK
     # Read by OpenCV when it is imported: a picture that would not fit in memory is refused by its header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_picture_pixels(memory)))
     # Read by numpy when it is imported. OpenBLAS's threads stay awake for a while after each product, on the cores that
     # OpenVINO needs meanwhile; ours are too small to share anyway.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Imported only now: what was refused above needs neither OpenVINO nor OpenCV.
+    # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
     from .model.pair import ModelPair
 
-    options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
+    # OpenVINO starts in the background from here on; each line that comes before it makes every start longer.
     with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
         keep(model)
         log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
+        jobs = _jobs(parsed)
+        if not jobs:
+            return EXIT_OK
+        from .segment.memory import share_out
+
+        options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
         share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read. That it is a
         # volume its name says, which is only a hint.
         model.prepare(share.lanes if jobs[0].name.startswith("3DBox_") else 1)
+        from .jobs import make_folders
         from .run import run_jobs
 
+        make_folders(jobs)
         return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 
 def _jobs(parsed: argparse.Namespace) -> list["Job"]:
-    """What is to be done, once it is sure that nothing is lost by it and the results have a place.
+    """What is to be done, once it is sure that nothing is lost by it.
 
     Raises:
         SetupError: input or output is unusable.
     """
-    from .jobs import case_paths, folder_jobs, is_done, make_folders, picture_job
+    from .jobs import case_paths, folder_jobs, is_done, picture_job
     from .model.metadata import PAIR
     from .overwriting import refuse_input_folder, refuse_overwriting
 
@@ -103,7 +107,6 @@ def _jobs(parsed: argparse.Namespace) -> list["Job"]:
     left = [job for job in jobs if not (parsed.skip_existing and is_done(job))]
     if not left:
         log.info("nothing to do: %d cases in this part of the folder, all done", len(jobs))
-    make_folders(left)
     return left
 
 

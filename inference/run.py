@@ -8,8 +8,6 @@ from pathlib import Path
 from .arrays import Array
 from .cases.case import Case, read_case
 from .cases.npz import write_segs
-from .cases.overlay import write_overlay
-from .cases.picture import read_picture, write_mask
 from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, only_case_errors
 from .jobs import Job
 from .memory_limit import MB, peak, reset_peak
@@ -96,6 +94,8 @@ def _run_job(
             _write(job, segs)
             earlier.remove(job.result)
             if job.overlay:
+                from .cases.overlay import write_overlay
+
                 write_overlay(job.overlay, case, segs, windows if overlay_windows else ())
     except CaseError as error:
         raise CaseError(f"{error}{_remove(earlier)}") from error
@@ -106,6 +106,8 @@ def _run_job(
 def _read(job: Job, max_bytes: int) -> Case:
     if job.boxes is None:
         return read_case(job.source, max_bytes)
+    from .cases.picture import read_picture  # imported only where it is used, as overlays are: a start counts in ms
+
     return read_picture(job.source, job.boxes, max_bytes)
 
 
@@ -113,6 +115,8 @@ def _write(job: Job, segs: Array) -> None:
     if job.boxes is None:
         write_segs(job.result, segs)
     else:
+        from .cases.picture import write_mask
+
         write_mask(job.result, segs)
 
 

@@ -11,7 +11,6 @@ import struct
 import time
 import zlib
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,15 +102,17 @@ def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
 
 
 def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
-    parts = [
-        pair,
+    """The pair, and all else that the compiled model depends on. The latter by a checksum only: it tells a few machines
+    apart, and importing cryptography would take 3 ms of every start."""
+    rest = [
         str(onnx.stat().st_size),
         get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         _cpu_flags(),
         config["INFERENCE_PRECISION_HINT"],  # the only setting that the compiled graph depends on
     ]
-    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+    checksum = zlib.crc32("\n".join(rest).encode())
+    return f"{pair}-{checksum:08x}"
 
 
 def _cpu_flags() -> str:

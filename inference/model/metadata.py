@@ -7,7 +7,6 @@ An ONNX file is one protobuf message (onnx.proto, `ModelProto`). Only its top le
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from ..errors import SetupError
@@ -90,6 +89,8 @@ def check_content(weights: Path, pair: str) -> None:
     Raises:
         SetupError: a file was damaged since.
     """
+    from hashlib import sha256  # 3 ms, where a start only loads what was compiled
+
     digest = sha256(b"".join(graph for name in PAIR for graph in _values(weights / name, GRAPH)))
     if digest.hexdigest()[: len(pair)] != pair:
         raise SetupError(f"{weights}: {' or '.join(PAIR)} is damaged, its content is not what was exported")
