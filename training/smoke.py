@@ -165,9 +165,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         write_roots(choose_cases(args.root), args.out)
         table = run_all(args.out)
-    except (CaseError, CheckpointError, ValueError) as error:
+    except (CaseError, CheckpointError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; start it again to go on from its last checkpoint", file=sys.stderr)
+        return 130
     write_csv(args.out / "table.csv", table.to_dict("records"))
     print(table.to_string(index=False, float_format="{:.3f}".format))
     complaints = missed(table)

@@ -1,8 +1,4 @@
-"""Scores a folder of segmentations: DSC and NSD per case, per modality and overall, as the challenge does.
-
-A case's scores are means over its objects (`training.scoring.metrics`); a modality's are means over its cases; the
-overall ones are means over modalities, so that a modality with many cases weighs no more than another.
-"""
+"""A folder of segmentations against a folder of ground truths: scores of cases, their means, and the tables of both."""
 
 import os
 from collections import Counter
