@@ -14,7 +14,7 @@ from ..options import LATER, PROPAGATE, Options
 from .blocks import block_sizes
 from .memory import check_fits, share_out
 from .route import Route, flatten, propagate
-from .zoom import Window, plan_windows, whole_image
+from .zoom import MAX_WINDOWS, MAX_WINDOWS_OF_A_VOLUME, Window, plan_windows, whole_image
 
 log = logging.getLogger("qmedsam")
 
@@ -61,7 +61,8 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
     objects = np.flatnonzero(case.usable)
     windows, chosen = whole_image(len(prompts), height, width)
     if options.zoom:
-        windows, chosen[objects] = plan_windows(prompts[objects], height, width)
+        most = MAX_WINDOWS_OF_A_VOLUME if case.is_volume else MAX_WINDOWS
+        windows, chosen[objects] = plan_windows(prompts[objects], height, width, most)
 
     low, high = case.boxes[:, 2].astype(np.intp), case.boxes[:, 5].astype(np.intp)
     if case.is_volume and options.strategy == PROPAGATE:

@@ -57,6 +57,16 @@ def test_a_box_that_cannot_be_used_is_on_no_visit_and_moves_no_window():
     assert plan.windows == alone.windows
 
 
+def test_small_boxes_of_a_volume_share_one_window():
+    boxes = np.array([[20, 20, 30, 30], [300, 40, 310, 52], [60, 350, 72, 362]])
+    image = make_case(np.zeros((400, 400), np.uint8), boxes)
+    low, high = np.insert(boxes[:, :2], 2, 0, axis=1), np.insert(boxes[:, 2:], 2, 2, axis=1)
+    volume = make_case(np.zeros((3, 400, 400), np.uint8), np.concatenate([low, high], axis=1))
+    assert len(plan_of(image, zoom=True).windows) == 1 + 3
+    for visit in plan_of(volume, zoom=True).route.visits:
+        assert len(visit.views) == 1
+
+
 def test_without_boxes_nothing_is_visited():
     assert not list(plan_of(make_case(np.zeros((4, 40, 50), np.uint8), np.zeros((0, 6)))).route.visits)
 
