@@ -2,9 +2,9 @@
 
 A box that is small beside the image is segmented on a window of the image that magnifies it. Boxes of about the same
 size whose centres lie in the same cell of a grid share a window, so that a box's window depends on its near neighbours
-and on no other box. Only where that makes more windows than an image may have do the smallest cells grow until it does not:
-the number of encoder passes stays bounded however many boxes there are. A window costs one pass, as the whole image
-does; where all boxes lie in windows, the whole image is not encoded at all. See docs/zoom.md for what this brings.
+and on no other box. Only where that makes more windows than allowed do the smallest cells grow until it does not: the
+number of encoder passes stays bounded however many boxes there are. A window costs one pass, as the whole image does;
+where all boxes lie in windows, the whole image is not encoded at all. See docs/zoom.md for what this brings.
 """
 
 from typing import NamedTuple
