@@ -12,9 +12,8 @@ from pathlib import Path
 
 from inference.errors import CaseError
 from training.export.post_training import IMAGES, export_calibrated
-from training.model import MODELS
-from training.model.arguments import add_normalise
-from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
+from training.model.arguments import add_model, add_normalise
+from training.model.checkpoint import CheckpointError, load_model
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -28,9 +27,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two files")
     parser.add_argument("--images", type=int, default=IMAGES, help="calibration images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which images these are (default: %(default)s)")
-    parser.add_argument(
-        "--model", choices=list(MODELS), help=f"model (default: the checkpoint's own, else {DEFAULT_MODEL})"
-    )
+    add_model(parser)
     add_normalise(parser)
     return parser.parse_args(arguments)
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.model import MODELS
+from training.model.arguments import add_model
 from training.model.checkpoint import CheckpointError, load_model
 
 FLATTEN, PROPAGATE = "flatten", "propagate"
@@ -163,7 +163,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint, a published one or our own"
     )
-    parser.add_argument("--model", choices=list(MODELS), help="model, where the checkpoint does not say")
+    add_model(parser)
     parser.add_argument("--strategy", choices=[FLATTEN, PROPAGATE], default=FLATTEN, help="way through a volume")
     parser.add_argument(
         "--overlap", choices=[LATER, LOGIT, SIZE], default=LATER, help="which box has a contested pixel"

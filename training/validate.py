@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from inference.errors import SetupError
-from training.model.arguments import add_normalise
+from training.model.arguments import add_model, add_normalise
 from training.model.checkpoint import CheckpointError
 from training.scoring.means import by_modality
 from training.scoring.validation import ValidationConfig, open_runner, score_cases
@@ -27,7 +27,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("weights", type=Path, help="a checkpoint, or a folder with encoder.onnx and decoder.onnx")
-    parser.add_argument("--model", default=None, help="model name, where the checkpoint does not say")
+    add_model(parser)
     parser.add_argument("--root", default="../shared/data/val", help="folder with imgs and gts")
     add_normalise(parser)
     parser.add_argument("--volumes", action="store_true", help="score 3D cases too")

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from training.export.pair import export_pair
-from training.model import MODELS, build_model
-from training.model.arguments import add_normalise
+from training.model import build_model
+from training.model.arguments import add_model, add_normalise
 from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.model.untrained import fill_randomly
 
@@ -26,9 +26,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     source.add_argument("--checkpoint", type=Path, metavar="FILE", help="checkpoint, a published one or our own")
     source.add_argument("--untrained", type=int, metavar="SEED", help="no checkpoint: random weights from this seed")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two files")
-    parser.add_argument(
-        "--model", choices=list(MODELS), help=f"model (default: the checkpoint's own, else {DEFAULT_MODEL})"
-    )
+    add_model(parser)
     add_normalise(parser)
     return parser.parse_args(arguments)
 

@@ -3,6 +3,15 @@
 import argparse
 
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING
+from training.model import MODELS
+from training.model.checkpoint import DEFAULT_MODEL
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`, for checkpoints that do not say which model they hold."""
+    parser.add_argument(
+        "--model", choices=list(MODELS), help=f"model (default: the checkpoint's own, else {DEFAULT_MODEL})"
+    )
 
 
 def add_normalise(parser: argparse.ArgumentParser) -> None:
