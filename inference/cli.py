@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .arguments import parse
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
-from .memory_limit import MB, max_picture_pixels, memory_limit
+from .memory_limit import MB, MOST_PIXELS, max_picture_pixels, memory_limit
 from .options import Options
 from .stopping import stop_on_signals
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
 def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> int:
     memory = memory_limit(parsed.memory)
     # Read by OpenCV when it is imported: a picture that would not fit in memory is refused by its header.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_picture_pixels(memory)))
+    os.environ.setdefault(MOST_PIXELS, str(max_picture_pixels(memory)))
     # Read by numpy when it is imported. OpenBLAS's threads stay awake for a while after each product, on the cores that
     # OpenVINO needs meanwhile; ours are too small to share anyway.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -8,6 +8,7 @@ MB = 2**20
 USABLE = 0.95
 # What reading a file leaves for the rest of the process before it is known which model that holds.
 RESERVED = 500 * MB
+MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"  # in the environment: OpenCV decodes no picture of more
 # Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
 PICTURE_BYTES = 64
 

@@ -77,6 +77,12 @@ def repair(boxes: Float64Array, shape: tuple[int, int, int]) -> Repaired:
     return Repaired(repaired, usable, warnings, problems)
 
 
+def pixel_edges(boxes: Float64Array, height: int, width: int) -> Float64Array:
+    """Boxes (N, 4) `x_min, y_min, x_max, y_max` of voxel indices up to the far edge of their last pixel, which belongs
+    to them; not beyond the image."""
+    return np.concatenate([boxes[:, :2], np.minimum(boxes[:, 2:] + 1, [width, height])], axis=1)
+
+
 def _name(chosen: BoolArray) -> str:
     """`box 3` or `boxes 1, 2, 7`, counted from 1 as the labels in `segs` are."""
     numbers = [str(i + 1) for i in np.flatnonzero(chosen)]

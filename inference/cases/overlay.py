@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..arrays import Array, BoolArray, Float64Array
+from ..arrays import Array, BoolArray
 from ..atomic import write_atomically
+from .boxes import pixel_edges
 from .case import Case
 from .colours import choose_colours
 
@@ -112,19 +113,13 @@ def _paint_masks(picture: Array, labels: Array, colours: Array) -> None:
 def _draw_boxes(picture: Array, case: Case, z: int, scale: float, colours: Array, written: BoolArray) -> None:
     """Draw the boxes of a slice and then, over all of them, their numbers."""
     on_slice = np.flatnonzero(case.usable & (case.boxes[:, 2] <= z) & (z <= case.boxes[:, 5]))
-    edges = _pixel_edges(case)[on_slice]
+    edges = pixel_edges(case.boxes[on_slice][:, [0, 1, 3, 4]], *case.shape[1:])
     places = [_frame(picture, box, scale, colours[i + 1].tolist()) for i, box in zip(on_slice, edges, strict=True)]
     for i, (left, top, right, bottom) in zip(on_slice, places, strict=True):
         height, width = (letters := _letters(str(i + 1))).shape
         above, below, flush = top - height, bottom + 1, right - width
         beside = [(left, above), (flush, above), (left, below), (flush, below), (left, top)]
         _write(picture, letters, colours[i + 1], beside, written)
-
-
-def _pixel_edges(case: Case) -> Float64Array:
-    """Boxes (N, 4) `left, top, right, bottom`: up to the far edge of the last pixel, which belongs to them."""
-    _, height, width = case.shape
-    return np.concatenate([case.boxes[:, :2], np.minimum(case.boxes[:, 3:5] + 1, [width, height])], axis=1)
 
 
 def _frame(picture: Array, edges: Iterable[float], scale: float, colour: Sequence[int]) -> tuple[int, int, int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..atomic import write_atomically
 from ..errors import CaseError, does_not_fit
+from ..memory_limit import MOST_PIXELS
 from ..options import MASK_SUFFIXES
 from .case import Case, make_case
 from .intensity import rescale_percentiles
@@ -22,7 +23,6 @@ ORIENTATION, SHORT, UPRIGHT = 274, 3, 1
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNK_BYTES = 12  # of a chunk's length, type and checksum
-MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"  # in the environment: OpenCV decodes no picture of more
 EXIF_PREFIX = b"Exif\0\0"  # some writers put it before what EXIF says
 # Values must lie so far inside of what float32 holds that their differences do too.
 LARGEST_VALUE = np.finfo(np.float32).max / 4

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Float64Array
+from ..cases.boxes import pixel_edges
 from ..cases.case import Case
 from ..memory_limit import MB
 from ..model.metadata import INDICES, Metadata
@@ -95,8 +96,4 @@ def in_convention(boxes: Float64Array, height: int, width: int, convention: str)
         height, width: of the image, which the edges do not leave.
         convention: `INDICES` or `PIXEL_EDGES` (see `inference.model.metadata`).
     """
-    if convention == INDICES:
-        return boxes
-    edges = boxes.copy()
-    edges[:, 2:] = np.minimum(boxes[:, 2:] + 1, [width, height])
-    return edges
+    return boxes if convention == INDICES else pixel_edges(boxes, height, width)
