@@ -23,14 +23,34 @@ from training.data.warp import Placement, cut_source, inside_image, place_whole,
 
 
 @dataclass(frozen=True)
-class Batch:
-    """B images with N boxes; S is the side of the model's input.
+class Clips:
+    """N objects on T slices each, in the order in which they are visited; see `training.data.clips`.
 
-    images: (B, 3, S, S) float32 in 0..1, normalised as at run time.
+    frames: (N, T) int64, the slices' positions among the images of the batch.
+    masks: (N, T, S, S) float32 in {0, 1}; empty beyond the end of an object whose extent is not told.
+    boxes: (N, 4) float32 xyxy in input pixels, of the whole object, or, where its extent is not told, on its start
+        slice.
+    places: (N, T, 3) float32: slices to the object's first and last one (-1 where not told) and from its start slice.
+    told: (N, T) bool: the true mask is handed on to the next slice in place of what was decoded.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    boxes: Tensor
+    places: Tensor
+    told: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B images with N boxes, and slices to follow objects through; S is the side of the model's input.
+
+    images: (B + frames of the clips, 3, S, S) float32 in 0..1, normalised as at run time.
     masks: (N, S, S) float32 in {0, 1}.
     boxes: (N, 4) float32 xyxy in input pixels, with drawing errors.
     image_index: (N,) int64, the image of each box, ascending.
     modalities: B names.
+    clips: objects on several slices; those of one entry have equally many.
     """
 
     images: Tensor
@@ -38,10 +58,7 @@ class Batch:
     boxes: Tensor
     image_index: Tensor
     modalities: list[str]
-
-    def to(self, device: torch.device | str) -> "Batch":
-        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "modalities"}
-        return replace(self, **tensors)
+    clips: tuple[Clips, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,19 +156,14 @@ def render(draft: Draft, planes: Tensor, config: DataConfig) -> Batch:
         planes: (B, 3 + K, h, w) uint8 on the device: red, green, blue and masks (0..255), in the top left corners.
     """
     samples, device = draft.samples, planes.device
-    placements = [sample.source for sample in samples]
-    grid = sampling_grid(placements, *planes.shape[2:], config.input_size, device)
-    warped = warp(planes, grid)
-
-    inside = inside_image(grid, placements, *planes.shape[2:])
     is_colour = np.array([sample.is_colour for sample in samples])
-    generator = torch.Generator(device).manual_seed(draft.noise_seed)
-    images = change_intensities(warped[:, :3] / 255, draft.intensities, is_colour, generator)
-    images = normalise(images, inside, config.normalise)
+    images, warped_masks = render_images(
+        planes, [sample.source for sample in samples], draft.intensities, is_colour, draft.noise_seed, config
+    )
 
     slots = np.array([(row, slot) for row, sample in enumerate(samples) for slot in range(len(sample.areas))])
     image_index, slot_index = torch.from_numpy(slots).to(device).T
-    masks = warped[image_index, 3 + slot_index] > 127.5
+    masks = warped_masks[image_index, slot_index] > 127.5
     expected = np.concatenate([sample.areas for sample in samples])
     found = masks.sum(dim=(1, 2)).cpu().numpy()
     kept = np.flatnonzero((found >= config.boxes.min_pixels) & (found >= config.boxes.min_visible * expected))
@@ -164,6 +176,31 @@ def render(draft: Draft, planes: Tensor, config: DataConfig) -> Batch:
     limits = torch.from_numpy(np.stack([sample.limits for sample in samples])[rows]).to(device)
     boxes = with_errors(tight_boxes(masks), errors, pixel_sizes, limits, config.boxes.convention)
     return Batch(images, masks.float(), boxes, image_index[kept_device], [sample.modality for sample in samples])
+
+
+def render_images(
+    planes: Tensor,
+    placements: list[Placement],
+    intensities: Intensities,
+    is_colour: np.ndarray,
+    noise_seed: int,
+    config: DataConfig,
+) -> tuple[Tensor, Tensor]:
+    """Warp planes, and change and normalise the intensities of the images on them.
+
+    Args:
+        planes: (B, 3 + K, h, w) uint8, see `render`; placements: B.
+        is_colour: (B,) bool.
+
+    Returns:
+        images (B, 3, S, S) float32 in 0..1, and masks (B, K, S, S) float32 in 0..255.
+    """
+    grid = sampling_grid(placements, *planes.shape[2:], config.input_size, planes.device)
+    warped = warp(planes, grid)
+    inside = inside_image(grid, placements, *planes.shape[2:])
+    generator = torch.Generator(planes.device).manual_seed(noise_seed)
+    images = change_intensities(warped[:, :3] / 255, intensities, is_colour, generator)
+    return normalise(images, inside, config.normalise), warped[:, 3:]
 
 
 def normalise(images: Tensor, inside: Tensor, order: str) -> Tensor:

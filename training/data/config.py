@@ -8,6 +8,7 @@ from torch import nn
 from inference.model.metadata import AFTER_PADDING, BEFORE_PADDING
 from training.data.augmentation import AugmentationConfig
 from training.data.boxes import BoxConfig
+from training.data.clips import ClipConfig
 from training.data.sampling import SamplingConfig
 from training.data.targets import TargetConfig
 
@@ -43,6 +44,7 @@ class DataConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     boxes: BoxConfig = field(default_factory=BoxConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
 
     def __post_init__(self) -> None:
         if self.normalise not in (AFTER_PADDING, BEFORE_PADDING):

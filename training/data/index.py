@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,11 +21,19 @@ from inference.atomic import write_atomically
 from inference.cases.npz import read_arrays
 from inference.errors import CaseError
 from training.data.labelled_case import LARGEST_CASE_BYTES, case_files
+from training.data.objects import VolumeObject, find_objects
 from training.data.targets import TargetConfig, find_targets
 
 CACHE_NAME = ".index.npz"
-RULES_VERSION = 1  # of what counts as a target: raise it with every change of `find_targets` that changes a count
+RULES_VERSION = 2  # of what is counted: raise it with every change of `find_targets` or `find_objects` that matters
 MOST_NAMED = 5  # a message names this many files at most
+
+
+class FileCounts(NamedTuple):
+    """What the index knows of one file: targets (slices,) uint16 and objects (K, 3) int32, see `VolumeIndex`."""
+
+    targets: np.ndarray
+    objects: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,16 @@ class VolumeIndex:
     root: the data root; files: F paths `Modality/Dataset/id.npz` relative to it, sorted.
     slice_counts: (F,) int64, slices of each file (1 in 2D).
     target_counts: (sum of slice_counts,) uint16, targets in each slice of each file in turn.
+    object_counts: (F,) int64, objects of each file that can be followed through its slices (0 in 2D).
+    objects: (sum of object_counts, 3) int32, rows of `training.data.objects.VolumeObject`, of each file in turn.
     """
 
     root: Path
     files: list[str]
     slice_counts: np.ndarray
     target_counts: np.ndarray
+    object_counts: np.ndarray
+    objects: np.ndarray
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -80,6 +93,15 @@ class VolumeIndex:
         of_file = [position.get(self.dataset_of_file(number), -1) for number in range(len(self.files))]
         return np.repeat(np.array(of_file, np.int32), np.diff(self.cumulative, prepend=0))
 
+    @cached_property
+    def object_files(self) -> np.ndarray:
+        """(objects,) int32: file number of each object."""
+        return np.repeat(np.arange(len(self.files), dtype=np.int32), self.object_counts)
+
+    def object(self, number: int) -> tuple[int, VolumeObject]:
+        """File number of an object, and the object."""
+        return int(self.object_files[number]), VolumeObject(*self.objects[number].tolist())
+
     def dataset_of_file(self, number: int) -> str:
         """`Modality/Dataset` of a file."""
         return self.files[number].rsplit("/", 1)[0]
@@ -107,8 +129,14 @@ def build_index(root: Path, config: TargetConfig, cache: Path | None = None, wor
     new = [name for name in files if name not in known]
     known |= _scan_all(root, new, config, workers)
 
+    counts = [known[name] for name in files]
     index = VolumeIndex(
-        root, files, np.array([len(known[name]) for name in files], np.int64), np.concatenate([known[n] for n in files])
+        root,
+        files,
+        np.array([len(file.targets) for file in counts], np.int64),
+        np.concatenate([file.targets for file in counts]),
+        np.array([len(file.objects) for file in counts], np.int64),
+        np.concatenate([file.objects for file in counts]),
     )
     if new:
         _write_cache(cache, config, index, stamps)
@@ -120,10 +148,10 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _scan_all(root: Path, names: list[str], config: TargetConfig, workers: int) -> dict[str, np.ndarray]:
-    def scan(name: str) -> np.ndarray | str:
+def _scan_all(root: Path, names: list[str], config: TargetConfig, workers: int) -> dict[str, FileCounts]:
+    def scan(name: str) -> FileCounts | str:
         try:
-            return _count_targets(root / name, name.rsplit("/", 1)[0], config)
+            return _count(root / name, name.rsplit("/", 1)[0], config)
         except CaseError as error:
             return f"{root / name}: {error}"
 
@@ -136,14 +164,15 @@ def _scan_all(root: Path, names: list[str], config: TargetConfig, workers: int) 
     return dict(zip(names, results, strict=True))
 
 
-def _count_targets(path: Path, dataset: str, config: TargetConfig) -> np.ndarray:
-    """(slices,) uint16; reads the mask alone, never the image."""
+def _count(path: Path, dataset: str, config: TargetConfig) -> FileCounts:
+    """Reads the mask alone, never the image."""
     arrays = read_arrays(path, ("gts",), LARGEST_CASE_BYTES)
     if "gts" not in arrays:
         raise CaseError("no array 'gts'")
     gts = arrays["gts"]
     slices = gts if gts.ndim == 3 else gts[np.newaxis]
-    return np.array([len(find_targets(labels, dataset, config)) for labels in slices], np.uint16)
+    targets = np.array([len(find_targets(labels, dataset, config)) for labels in slices], np.uint16)
+    return FileCounts(targets, find_objects(gts) if gts.ndim == 3 else np.empty((0, 3), np.int32))
 
 
 def _fingerprint(config: TargetConfig) -> str:
@@ -152,8 +181,8 @@ def _fingerprint(config: TargetConfig) -> str:
     return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
 
-def _read_cache(cache: Path, config: TargetConfig) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
-    """((size, mtime in ns), target counts) of each cached file; nothing if there is no usable cache."""
+def _read_cache(cache: Path, config: TargetConfig) -> dict[str, tuple[tuple[int, int], FileCounts]]:
+    """((size, mtime in ns), counts) of each cached file; nothing if there is no usable cache."""
     if not cache.is_file():
         return {}
     try:
@@ -161,7 +190,9 @@ def _read_cache(cache: Path, config: TargetConfig) -> dict[str, tuple[tuple[int,
             stored = {name: arrays[name] for name in arrays.files}
         if str(stored["fingerprint"]) != _fingerprint(config):
             return {}
-        counts = np.split(stored["target_counts"], np.cumsum(stored["slice_counts"])[:-1])
+        targets = np.split(stored["target_counts"], np.cumsum(stored["slice_counts"])[:-1])
+        objects = np.split(stored["objects"], np.cumsum(stored["object_counts"])[:-1])
+        counts = map(FileCounts, targets, objects)
         stamps = [(int(size), int(mtime)) for size, mtime in stored["stamps"]]
         return dict(zip(stored["files"].tolist(), zip(stamps, counts, strict=True), strict=True))
     except Exception as error:  # whatever is wrong with a cache, it can be made again
@@ -176,6 +207,8 @@ def _write_cache(cache: Path, config: TargetConfig, index: VolumeIndex, stamps: 
         "stamps": np.array([stamps[name] for name in index.files], np.int64),
         "slice_counts": index.slice_counts,
         "target_counts": index.target_counts,
+        "object_counts": index.object_counts,
+        "objects": index.objects,
     }
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)

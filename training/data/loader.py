@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from training.data.batch import Batch, cut_planes, draw_batch, render
+from training.data.clip_batch import with_clips
+from training.data.clips import ClipSource, ReadCase
 from training.data.config import DataConfig
 from training.data.device_images import DeviceImages
 from training.data.index import VolumeIndex, build_index
 from training.data.sampling import epoch_counts, epoch_order, sample_weights
-from training.data.slices import ReadSlice, lazy_slices, slices_in_memory
+from training.data.slices import CaseCache, ReadSlice, lazy_slices, slices_in_memory
 
-ORDER, STEP = 0, 1  # what a random generator is for, so that epoch 3 and step 3 differ
+ORDER, STEP, CLIPS = 0, 1, 2  # what a random generator is for, so that epoch 3 and step 3 differ
 
 
 class Loader:
@@ -57,6 +59,10 @@ class Loader:
             slices = [self._read(sample) for sample in range(len(self.index))]
             self._images = DeviceImages(slices, config.input_size, self.device)
 
+        self._clips: ClipSource | None = None
+        if config.clips.per_batch:
+            self._clips = ClipSource(self.index, case_reader(self.index, config), config.clips, config.sampling)
+
         datasets = self.index.datasets
         self._weights = sample_weights(datasets, self.index.sample_datasets, config.sampling)
         modalities = np.array([name.split("/", 1)[0] for name in datasets])
@@ -78,7 +84,14 @@ class Loader:
             planes = cut_planes(draft, self.device)
         else:
             planes = self._images.planes(samples, [sample.members for sample in draft.samples])
-        return render(draft, planes, self.config)
+        batch = render(draft, planes, self.config)
+        return batch if self._clips is None else self._with_clips(batch, self._clips, step)
+
+    def _with_clips(self, batch: Batch, source: ClipSource, step: int) -> Batch:
+        rng = np.random.default_rng([self.config.seed, CLIPS, step, self._rank])
+        augmentation, size = self.config.augmentation, self.config.input_size
+        clips = [source.draw(rng, augmentation, size) for _ in range(self.config.clips.per_batch)]
+        return with_clips(batch, rng, clips, self.config)
 
     def samples(self, step: int) -> np.ndarray:
         """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than the batch of one
@@ -136,6 +149,13 @@ def open_data(config: DataConfig) -> tuple[VolumeIndex, ReadSlice]:
     if config.in_memory:
         return index, slices_in_memory(index, config.targets)
     return index, lazy_slices(index, config.targets, int(config.cache_gib * 2**30))
+
+
+def case_reader(index: VolumeIndex, config: DataConfig) -> ReadCase:
+    """A reader of whole volumes, by file number; it holds as many decoded ones as `config` allows."""
+    limit = float("inf") if config.in_memory else config.cache_gib * 2**30
+    cache = CaseCache(limit)
+    return lambda number: cache.read(index.root / index.files[number])
 
 
 def _background(workers: int) -> ThreadPoolExecutor:

@@ -40,7 +40,7 @@ class CaseCache:
     One slice of a compressed volume cannot be read without inflating the whole, so the volume is kept for the next.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: float) -> None:
         self.max_bytes = max_bytes
         self.held_bytes = 0
         self._cases: OrderedDict[Path, LabelledCase] = OrderedDict()

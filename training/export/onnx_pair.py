@@ -1,4 +1,4 @@
-"""The pair of ONNX files that training hands to the runtime, and their metadata (read by inference.model.metadata)."""
+"""The ONNX files that training hands to the runtime, and their metadata (read by inference.model.metadata)."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from torch import nn
 
-from inference.model.metadata import FORMAT, PREFIX
+from inference.model.metadata import FORMAT, PREFIX, VOLUME_DECODER
 
 FLOAT32, INT8 = "float32", "int8"
 
@@ -19,7 +19,7 @@ def embedding_names(count: int) -> list[str]:
 
 def describe(model: nn.Module, embeddings: int, normalise: str, precision: str) -> dict[str, str]:
     """What the runtime needs to know of a model. The encoder goes by the name of the file that defines it."""
-    return {
+    description = {
         "format": FORMAT,
         "model": model.name,
         "encoder": type(model.image_encoder).__module__.rpartition(".")[2],
@@ -30,15 +30,19 @@ def describe(model: nn.Module, embeddings: int, normalise: str, precision: str) 
         "embeddings": ",".join(embedding_names(embeddings)),
         "precision": precision,
     }
+    return description | ({"state": ",".join(model.state)} if model.state else {})
 
 
-def write_pair(folder: Path, encoder: onnx.ModelProto, decoder: onnx.ModelProto, description: dict[str, str]) -> None:
-    """Check both graphs, write description and a common hash into them and save encoder.onnx and decoder.onnx.
+def write_pair(folder: Path, graphs: dict[str, onnx.ModelProto], description: dict[str, str]) -> None:
+    """Check the graphs, write description and a common hash into them and save them by their names.
 
-    Both files are complete before either gets its name.
+    All files are complete before any gets its name. A volume decoder that was there before goes, if none is written.
+
+    Args:
+        graphs: by file name, in the order in which `inference.model.metadata` lists them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    graphs = {"encoder.onnx": without_notes(encoder), "decoder.onnx": without_notes(decoder)}
+    graphs = {name: without_notes(graph) for name, graph in graphs.items()}
     digest = hashlib.sha256(b"".join(graph.graph.SerializeToString(deterministic=True) for graph in graphs.values()))
     properties = {**description, "pair": digest.hexdigest()[:16]}
     temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in graphs}
@@ -49,6 +53,8 @@ def write_pair(folder: Path, encoder: onnx.ModelProto, decoder: onnx.ModelProto,
             onnx.save(graph, temporary[name])
         for name, path in temporary.items():
             os.replace(path, folder / name)
+        if VOLUME_DECODER not in graphs:
+            (folder / VOLUME_DECODER).unlink(missing_ok=True)
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)

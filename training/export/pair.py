@@ -1,11 +1,13 @@
-"""Exporting a model: the graphs of its encoder and its decoder, as ONNX files of the runtime.
+"""Exporting a model: the graphs of its encoder and its decoders, as ONNX files of the runtime.
 
     encoder: image (1, 3, S, S) float32 in 0..1 -> image_embedding, and image_embedding_1, ... where there are more
     decoder: those, boxes (N, 4) float32 xyxy in input pixels -> low_res_logits (N, L, L), iou (N,); any N
+    volume_decoder: those, boxes, place (N, 3) and what the slice before left, by the names of the model's `state`
+        -> low_res_logits, presence (N,), next_... for each name; only of models that follow objects through volumes
 
 The decoder holds the prompt encoder, and of the mask decoder the single-mask output only. Both are arranged for speed
 (see training.export.form); embeddings have the shape that suits this, and only the decoder of the pair can read them.
-What the runtime must know (input size, order of normalisation and padding, ...) is written into the metadata of both.
+What the runtime must know (input size, order of normalisation and padding, ...) is written into the metadata of all.
 """
 
 import copy
@@ -15,13 +17,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from inference.model.metadata import AFTER_PADDING
+from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
 from training.export.form import for_export
 from training.export.onnx_pair import FLOAT32, INT8, describe, embedding_names, write_pair
 from training.quantization import merge_batchnorm
 from training.quantization.qcdq import trace_onnx
 
 EXAMPLE_BOXES = [[10.0, 20, 120, 90], [30, 5, 60, 250], [0, 0, 256, 256]]  # any number but 1, which traces as constant
+EXAMPLE_PLACES = [[4.0, 4, 0], [7, 1, 3], [-1, -1, 2]]
 
 
 class Encoder(nn.Module):
@@ -43,18 +46,30 @@ class Decoder(nn.Module):
         return self.model.decode(tuple(embeddings), boxes)
 
 
+class VolumeDecoder(nn.Module):
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        embeddings, (boxes, place, *state) = inputs[: -len(self.model.state) - 2], inputs[-len(self.model.state) - 2 :]
+        logits, presence, following = self.model.follow(tuple(embeddings), boxes, place, tuple(state))
+        return logits, presence, *following
+
+
 def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) -> None:
-    """Write encoder.onnx and decoder.onnx of a model, floating-point or quantized, into a folder.
+    """Write encoder.onnx and decoder.onnx of a model, floating-point or quantized, into a folder, and
+    volume_decoder.onnx of one that follows objects through volumes.
 
     normalise: `after_padding` or `before_padding`, as the model was trained.
     """
-    encoder, decoder = trace_pair(model)
+    graphs = trace_pair(model)
     precision = INT8 if hasattr(model, "recipe") else FLOAT32
-    write_pair(folder, encoder, decoder, describe(model, len(encoder.graph.output), normalise, precision))
+    write_pair(folder, graphs, describe(model, len(graphs[ENCODER].graph.output), normalise, precision))
 
 
-def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """The graphs of encoder and decoder, batch norms merged and arranged for export; the model is left as it is.
+def trace_pair(model: nn.Module) -> dict[str, onnx.ModelProto]:
+    """The graphs by the names of their files, batch norms merged and arranged for export; the model is left as it is.
 
     A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
     with integer weights.
@@ -75,7 +90,17 @@ def trace_pair(model: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     outputs = ["low_res_logits", "iou"]
     decoder = trace_onnx(Decoder(model), (*embeddings, boxes), [*names, "boxes"], outputs, any_number)
     check_logits(decoder, logit_size)
-    return encoder, decoder
+    graphs = {ENCODER: encoder, DECODER: decoder}
+    if model.state:
+        state = model.empty_state(len(boxes), embeddings[0])
+        inputs = [*names, "boxes", "place", *model.state]
+        outputs = ["low_res_logits", "presence", *(f"next_{name}" for name in model.state)]
+        each = {0: torch.export.Dim("N")}
+        any_number = ((None,) * len(embeddings) + (each,) * (len(model.state) + 2),)
+        example = (*embeddings, boxes, torch.tensor(EXAMPLE_PLACES), *state)
+        graphs[VOLUME_DECODER] = trace_onnx(VolumeDecoder(model), example, inputs, outputs, any_number)
+        check_logits(graphs[VOLUME_DECODER], logit_size)
+    return graphs
 
 
 def check_logits(decoder: onnx.ModelProto, logit_size: int) -> None:

@@ -124,6 +124,8 @@ def load_model(path: Path, model_name: str | None = None) -> nn.Module:
     if model_name and checkpoint.model_name and model_name != checkpoint.model_name:
         raise CheckpointError(f"{path}: holds the model {checkpoint.model_name}, not {model_name}")
     model = build_model(model_name or checkpoint.model_name or DEFAULT_MODEL)
+    if any(name.startswith("slice_memory.") for name in checkpoint.state) and hasattr(model, "learn_to_follow"):
+        model.learn_to_follow()
     if checkpoint.recipe is not None or checkpoint.batchnorm_merged:
         # Brevitas takes seconds to import, and floating-point models do without.
         from training.quantization import Recipe, expect_scales, merge_batchnorm, quantize

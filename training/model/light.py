@@ -1,10 +1,29 @@
 """The light model: a convolutional image encoder and a small box-conditioned mask decoder, trainable on a CPU."""
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inference.model.metadata import PIXEL_EDGES
 from training.model.light_decoder import BoxPromptEncoder, LightMaskDecoder
 from training.model.light_encoder import LightImageEncoder
+from training.model.slice_memory import STRIDE, SliceMemory, SliceState
+
+
+MEMORY_LEVEL = 2  # the embedding at the memory's stride
+
+
+class Followed(NamedTuple):
+    """What `LightModel.follow` makes of N objects on one slice each.
+
+    low_res_logits: (N, S, S). presence: (N,) logit that the object is on the slice. state: for the slice after.
+    """
+
+    low_res_logits: Tensor
+    presence: Tensor
+    state: SliceState
 
 
 class LightModel(nn.Module):
@@ -13,7 +32,6 @@ class LightModel(nn.Module):
     name = "light"
     input_size = logit_size = 256
     box_convention = PIXEL_EDGES
-
     def __init__(
         self, embedding_widths: tuple[int, int, int, int] = (128, 96, 48, 16), depths: tuple[int, int, int] = (0, 0, 2)
     ) -> None:
@@ -22,6 +40,17 @@ class LightModel(nn.Module):
         self.image_encoder = LightImageEncoder(embedding_widths=embedding_widths[::-1])
         self.prompt_encoder = BoxPromptEncoder(embedding_widths, strides, self.input_size)
         self.mask_decoder = LightMaskDecoder(embedding_widths, strides, depths)
+        self.slice_memory: SliceMemory | None = None  # see `learn_to_follow`
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """Names of what `follow` hands from slice to slice; none where the model cannot follow an object."""
+        return () if self.slice_memory is None else SliceState._fields
+
+    def learn_to_follow(self) -> None:
+        """Give the model what it needs to follow objects through volumes, untrained, unless it has it."""
+        if self.slice_memory is None:
+            self.slice_memory = SliceMemory(self.mask_decoder.widths[:-1])
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images float32 (B, 3, 256, 256) in 0..1 -> (B, 128, 16, 16), (B, 96, 32, 32), (B, 48, 64, 64),
@@ -32,4 +61,54 @@ class LightModel(nn.Module):
         self, embeddings: tuple[Tensor, ...], boxes: Tensor, image_index: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Masks of boxes float32 (N, 4) xyxy in input pixels -> low_res_logits (N, 256, 256), iou (N,)."""
-        return self.mask_decoder(embeddings, self.prompt_encoder(boxes), boxes, image_index)
+        decoded = self.mask_decoder(embeddings, self.prompt_encoder(boxes), boxes, image_index)
+        return decoded.low_res_logits, decoded.iou
+
+    def empty_state(self, count: int, like: Tensor) -> SliceState:
+        """What `follow` takes for `count` objects on their start slices; dtype and device of `like`."""
+        return self.slice_memory.empty_state(count, self.input_size, like)
+
+    def follow(
+        self,
+        embeddings: tuple[Tensor, ...],
+        boxes: Tensor,
+        place: Tensor,
+        state: SliceState,
+        image_index: Tensor | None = None,
+    ) -> Followed:
+        """Masks of objects that are followed through a volume, on one slice each.
+
+        Args:
+            embeddings, boxes, image_index: as for `decode`.
+            place: (N, 3), see `training.model.slice_memory.place_features`.
+            state: that the slice before left; `empty_state` on the start slice.
+        """
+        return follow(self, embeddings, boxes, place, state, image_index)
+
+    def remember(self, masks: Tensor, state: SliceState) -> SliceState:
+        """`state` as if these masks (N, S, S) had been decoded, in place of what was."""
+        return state._replace(memory=torch.cat([2 * shrunk(masks).to(state.memory) - 1, state.memory[:, 1:]], dim=1))
+
+
+def shrunk(masks: Tensor) -> Tensor:
+    """Masks (N, S, S) at the memory's size: (N, 1, S/4, S/4)."""
+    return F.avg_pool2d(masks[:, None], STRIDE)
+
+
+def follow(
+    model: nn.Module,
+    embeddings: tuple[Tensor, ...],
+    boxes: Tensor,
+    place: Tensor,
+    state: SliceState,
+    image_index: Tensor | None = None,
+) -> Followed:
+    """`LightModel.follow` with the parts of any model that has them: the one to train, or the one arranged for export."""
+    keys = model.slice_memory.keys(embeddings[MEMORY_LEVEL])
+    keys = keys.expand(len(boxes), -1, -1, -1) if image_index is None else keys[image_index]
+    context = model.slice_memory.context(keys, state, place)
+    decoded = model.mask_decoder(embeddings, model.prompt_encoder(boxes), boxes, image_index, context)
+    # Without gradient: a slice is to use the mask that it is given, not to be given one that suits it.
+    mask = shrunk(decoded.low_res_logits.detach().sigmoid()).to(keys.dtype)
+    presence = model.slice_memory.is_present(decoded.features, mask, decoded.condition)
+    return Followed(decoded.low_res_logits, presence, model.slice_memory.next_state(mask, keys, state))

@@ -1,6 +1,7 @@
 """Box prompt encoder and mask decoder of the light model: coarse to fine, conditioned on the box at every level."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 
 from training.model.box_geometry import axis_distances, pooling_weights, split_coordinates
 from training.model.light_encoder import DepthwiseBlock, ResidualConvBlock, conv_bn
+from training.model.slice_memory import DecoderContext
 
 
 class AxisEmbedding(nn.Module):
@@ -46,6 +48,19 @@ class BoxPromptEncoder(nn.Module):
             y = self.y_embeddings[level](distances[:, 1, :, :, None])
             prompts.append((x, y))
         return prompts
+
+
+class Decoded(NamedTuple):
+    """What the mask decoder makes of N boxes.
+
+    low_res_logits: (N, S, S). iou: (N,) predicted IoU of each mask with the object, 0..1.
+    features: (N, C, S/4, S/4), of the last level with blocks. condition: (N, hidden), pooled from the image.
+    """
+
+    low_res_logits: Tensor
+    iou: Tensor
+    features: Tensor
+    condition: Tensor
 
 
 class LightMaskDecoder(nn.Module):
@@ -98,7 +113,8 @@ class LightMaskDecoder(nn.Module):
         prompts: list[tuple[Tensor, Tensor]],
         boxes: Tensor,
         image_index: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+        context: DecoderContext | None = None,
+    ) -> Decoded:
         """Decode one mask per box.
 
         Args:
@@ -106,21 +122,22 @@ class LightMaskDecoder(nn.Module):
             prompts: (N, C, 1, w) and (N, C, h, 1) per level.
             boxes: float32 (N, 4) xyxy in input pixels.
             image_index: int64 (N,), the image of each box; None when B == 1.
-
-        Returns:
-            low_res_logits (N, S, S) and the predicted IoU of each mask with the object (N,), in 0..1.
+            context: what is known from other slices of a volume, where there is any.
         """
         low, high = split_coordinates(boxes)
         weights = {
             level: pooling_weights(low, high, embeddings[level].shape[-1], self.strides[level]).to(embeddings[0].dtype)
             for level in self.pooled_levels
         }
-        condition = F.relu(self.pooled(self._pool(embeddings, weights, image_index)))
+        pooled = self.pooled(self._pool(embeddings, weights, image_index))
+        condition = F.relu(pooled if context is None else pooled + context.vector)
         films = self.film(condition)[:, :, None, None].split([2 * width for width in self.widths[:-1]], dim=1)
         inputs = [
             (embedding if image_index is None else embedding[image_index]) + (x + y)
             for embedding, (x, y) in zip(embeddings, prompts, strict=True)
         ]
+        if context is not None:
+            inputs = [*(a + b for a, b in zip(inputs, context.maps, strict=False)), inputs[-1]]
         coarse = 0.0
         for level, film in enumerate(films):
             scale, shift = film.chunk(2, dim=1)
@@ -131,7 +148,7 @@ class LightMaskDecoder(nn.Module):
 
         inside_mean = (weights[self.pooled_levels[-1]][:, 1:2] @ features.flatten(2).transpose(1, 2))[:, 0]
         iou = self.iou(F.relu(self.iou_hidden(torch.cat([inside_mean, condition], dim=1))))[:, 0]
-        return logits, iou.sigmoid()
+        return Decoded(logits, iou.sigmoid(), features, condition)
 
     def shift_logits(self, by: float) -> None:
         """Add a number to all logits the model will ever make: moves the threshold at which they are cut."""

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.batch import Batch
+from training.trainer.clip_loss import clip_loss
 from training.trainer.config import DistillationConfig
 from training.trainer.losses import distillation_loss, logit_distillation_loss, mask_iou, segmentation_loss
 
@@ -33,6 +34,9 @@ class TrainStep(nn.Module):
             return sum(embedding.sum() for embedding in embeddings) * 0.0, {}
         logits, iou = self.model.decode(embeddings, batch.boxes, batch.image_index)
         loss, parts = segmentation_loss(self.loss_weights, logits, iou, batch.masks)
+        for clips in batch.clips:
+            followed, followed_parts = clip_loss(self.model, self.loss_weights, embeddings, clips)
+            loss, parts = loss + followed, parts | followed_parts
         if self.teacher is not None:
             taught, taught_parts = self._distil(batch, embeddings, logits)
             loss, parts = loss + taught, parts | taught_parts

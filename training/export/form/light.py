@@ -9,8 +9,9 @@ import copy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.model.light import LightModel
+from training.model.light import Followed, LightModel, follow
 from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder
+from training.model.slice_memory import SliceState
 
 
 class ExportedLight(nn.Module):
@@ -18,6 +19,7 @@ class ExportedLight(nn.Module):
         super().__init__()
         self.image_encoder, self.mask_decoder = model.image_encoder, model.mask_decoder
         self.prompt_encoder = with_map_embeddings(model.prompt_encoder)
+        self.slice_memory, self.state, self.empty_state = model.slice_memory, model.state, model.empty_state
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images (B, 3, S, S) in 0..1 -> embeddings (B, h, w, C), coarse to fine; see `LightModel.encode`."""
@@ -25,8 +27,19 @@ class ExportedLight(nn.Module):
 
     def decode(self, embeddings: tuple[Tensor, ...], boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, S, S) and predicted IoU (N,) of boxes (N, 4) on one image; see `LightModel.decode`."""
-        channels_first = tuple(embedding.permute(0, 3, 1, 2) for embedding in embeddings)
-        return self.mask_decoder(channels_first, self.prompt_encoder(boxes), boxes, None)
+        decoded = self.mask_decoder(channels_first(embeddings), self.prompt_encoder(boxes), boxes, None)
+        return decoded.low_res_logits, decoded.iou
+
+    def follow(
+        self, embeddings: tuple[Tensor, ...], boxes: Tensor, place: Tensor, state: tuple[Tensor, ...]
+    ) -> Followed:
+        """Objects of N boxes on one slice of a volume; see `LightModel.follow`."""
+        return follow(self, channels_first(embeddings), boxes, place, SliceState(*state))
+
+
+def channels_first(embeddings: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """(B, h, w, C) -> (B, C, h, w)."""
+    return tuple(embedding.permute(0, 3, 1, 2) for embedding in embeddings)
 
 
 def with_map_embeddings(encoder: BoxPromptEncoder) -> BoxPromptEncoder:

@@ -10,6 +10,8 @@ from training.model.tiny_vit import TinyViT
 
 
 class ExportedSAM(nn.Module):
+    state = SAM.state
+
     def __init__(self, model: SAM):
         super().__init__()
         encoder, decoder = model.image_encoder, model.mask_decoder

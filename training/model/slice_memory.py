@@ -1,0 +1,173 @@
+"""What the mask decoder of the light model is told of the slices before, when an object is followed through a volume.
+
+Beside the box, each slice gets the mask of the slice before it, what the image looked like there, what the object and
+its surroundings looked like on the slice it started from, and its place between the object's ends. Masks say where the
+object was; appearances, compared locally as in space-time memory networks (Oh et al. 2019) but by means in place of
+attention, say which of the regions there it was.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KEY_WIDTH = 16  # channels in which appearances are compared
+LOCAL = 9  # pixels of the memory's level whose means an appearance is compared with
+STRIDE = 4  # input pixels per pixel of the memory
+MAP_COUNT = 8  # maps that `comparisons` makes
+PLACE_FEATURES = 9  # numbers that `place_features` makes
+LEAST = 0.02  # of a mean's weight, below which the mean fades
+LONGEST = 64  # slices of an object, and steps from its start slice, beyond which all are alike
+
+
+class SliceState(NamedTuple):
+    """What one slice hands on to the next; all zero before the first.
+
+    memory: (N, 1 + KEY_WIDTH, S/4, S/4): the mask, -1 outside to 1 inside, and the slice's appearance.
+    reference: (N, 2 * KEY_WIDTH): mean appearance of the object and of its surroundings on its start slice.
+    """
+
+    memory: Tensor
+    reference: Tensor
+
+
+class DecoderContext(NamedTuple):
+    """What is added to the mask decoder's inputs.
+
+    maps: one (N, C, h, w) per level but the finest, coarse to fine.
+    vector: (N, hidden), to what was pooled from the image.
+    """
+
+    maps: list[Tensor]
+    vector: Tensor
+
+
+class SliceMemory(nn.Module):
+    """Turns the state that a slice left, and the place of the next, into what its decoding is told; and the other way
+    round. At the start it tells nothing: the last layers begin at zero.
+
+    Args:
+        widths: channels of the decoder's levels at strides 16, 8, 4.
+        hidden: width of the vector pooled from the image.
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (128, 96, 48), hidden: int = 128, mixed: int = 24) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(widths[-1], KEY_WIDTH, 1)
+        self.mix = nn.Conv2d(MAP_COUNT, mixed, 3, padding=1)
+        self.adds = nn.ModuleList(nn.Conv2d(mixed, width, 3, padding=1) for width in widths)
+        self.place_hidden = nn.Linear(PLACE_FEATURES, 32)
+        self.place = nn.Linear(32, hidden)
+        self.presence_hidden = nn.Linear(2 * widths[-1] + hidden, 64)
+        self.presence = nn.Linear(64, 1)
+        for layer in (*self.adds, self.place):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def empty_state(self, count: int, size: int, like: Tensor) -> SliceState:
+        """The state of `count` objects on their start slices, at an input of `size` pixels."""
+        memory = like.new_zeros(count, 1 + KEY_WIDTH, size // STRIDE, size // STRIDE)
+        return SliceState(memory, like.new_zeros(count, 2 * KEY_WIDTH))
+
+    def keys(self, embedding: Tensor) -> Tensor:
+        """Appearance of each pixel, of length 1: (N, C, h, w) -> (N, KEY_WIDTH, h, w)."""
+        return unit_length(self.key(embedding))
+
+    def context(self, keys: Tensor, state: SliceState, place: Tensor) -> DecoderContext:
+        """What a slice's decoding is told.
+
+        Args:
+            keys: (N, KEY_WIDTH, S/4, S/4), of this slice.
+            state: that the slice before left.
+            place: (N, 3), see `place_features`.
+        """
+        mixed = F.relu(self.mix(comparisons(keys, state)))
+        pyramid = (F.avg_pool2d(mixed, 4), F.avg_pool2d(mixed, 2), mixed)
+        maps = [add(level) for add, level in zip(self.adds, pyramid, strict=True)]
+        is_first = state.memory[:, :1].abs().amax(dim=(1, 2, 3)) == 0
+        features = place_features(place.float(), is_first).to(keys.dtype)
+        return DecoderContext(maps, self.place(F.relu(self.place_hidden(features))))
+
+    def is_present(self, features: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
+        """Logit that the object is on this slice at all: (N,).
+
+        Args:
+            features: (N, C, S/4, S/4), the decoder's own.
+            mask: (N, 1, S/4, S/4) in 0..1, as decoded.
+            condition: (N, hidden), what the decoder's scales and shifts come from.
+        """
+        inside = (mask * features).sum(dim=(2, 3)) / (mask.sum(dim=(2, 3)) + 1)
+        seen = torch.cat([inside, features.amax(dim=(2, 3)), condition], dim=1)
+        return self.presence(F.relu(self.presence_hidden(seen)))[:, 0]
+
+    def next_state(self, mask: Tensor, keys: Tensor, state: SliceState) -> SliceState:
+        """What a slice leaves for the next. mask: (N, 1, S/4, S/4) in 0..1."""
+        is_first = (state.memory[:, :1].abs().amax(dim=(1, 2, 3)) == 0)[:, None].to(keys.dtype)
+        reference = is_first * reference_of(mask, keys) + (1 - is_first) * state.reference
+        return SliceState(torch.cat([2 * mask - 1, keys], dim=1), reference)
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """Scale (N, C, h, w) to length 1 along C."""
+    return vectors * (vectors.square().sum(dim=1, keepdim=True) + 1e-6).rsqrt()
+
+
+def comparisons(keys: Tensor, state: SliceState) -> Tensor:
+    """Where the object was, and how alike each pixel is to what was there: (N, MAP_COUNT, S/4, S/4).
+
+    Of a pixel: the mask before, its local mean, the likeness to the object nearby on the slice before, to the
+    background nearby, their difference, and the same three for the object and its surroundings on the start slice.
+    """
+    signed, before = state.memory[:, :1], state.memory[:, 1:]
+    known = (signed.abs().amax(dim=(1, 2, 3), keepdim=True) > 0).to(keys.dtype)
+    inside, outside = known * (signed + 1) / 2, known * (1 - signed) / 2
+    inside_mean, outside_mean = local_mean(inside), local_mean(outside)
+    near_object = (keys * local_mean(inside * before)).sum(dim=1, keepdim=True) / (inside_mean + LEAST)
+    near_background = (keys * local_mean(outside * before)).sum(dim=1, keepdim=True) / (outside_mean + LEAST)
+    object_key, surroundings_key = state.reference[:, :, None, None].chunk(2, dim=1)
+    like_object = (keys * object_key).sum(dim=1, keepdim=True)
+    like_surroundings = (keys * surroundings_key).sum(dim=1, keepdim=True)
+    maps = [
+        signed,
+        known * (2 * inside_mean - 1),
+        near_object,
+        near_background,
+        near_object - near_background,
+        like_object,
+        like_surroundings,
+        like_object - like_surroundings,
+    ]
+    return torch.cat(maps, dim=1)
+
+
+def local_mean(maps: Tensor) -> Tensor:
+    return F.avg_pool2d(maps, LOCAL, stride=1, padding=LOCAL // 2)
+
+
+def reference_of(mask: Tensor, keys: Tensor) -> Tensor:
+    """Mean appearance inside a mask (N, 1, h, w), and in its surroundings: (N, 2 * KEY_WIDTH)."""
+    near = F.max_pool2d(F.max_pool2d(mask, LOCAL, stride=1, padding=LOCAL // 2), LOCAL, stride=1, padding=LOCAL // 2)
+    ring = (1 - mask) * (near > 0.5)
+    means = [(part * keys).sum(dim=(2, 3)) / (part.sum(dim=(2, 3)) + 1) for part in (mask, ring)]
+    return torch.cat(means, dim=1)
+
+
+def place_features(place: Tensor, is_first: Tensor) -> Tensor:
+    """Where a slice lies in its object, as the network takes it: (N, PLACE_FEATURES).
+
+    Args:
+        place: (N, 3): slices to the object's first one, to its last one (both -1 where its extent is not known), and
+            slices from its start slice.
+        is_first: (N,) bool: no slice was before.
+    """
+    below, above, steps = place.unbind(dim=1)
+    known = (below >= 0).float()
+    count = (below + above + 1).clamp(min=1)
+    off_centre = (below - above).abs() / count  # 0 in the middle, nearly 1 at the ends
+    section = (1 - off_centre.square()).clamp(min=0).sqrt()  # radius of an ellipsoid's section there
+    to_end = 1 / (1 + torch.minimum(below, above).clamp(min=0))
+    length = count.clamp(max=LONGEST) / LONGEST
+    of_extent = torch.stack([off_centre, off_centre.square(), section, to_end, length, torch.ones_like(known)], dim=1)
+    others = [1 - is_first.float(), 1 - known, (1 - known) * steps.clamp(max=LONGEST / 4) / (LONGEST / 4)]
+    return torch.cat([known[:, None] * of_extent, torch.stack(others, dim=1)], dim=1)
