@@ -64,7 +64,7 @@ def check_extent(options: Options, metadata: Metadata) -> None:
     if options.extent != FIND or follows(options, metadata):
         return
     if options.strategy == FLATTEN:
-        raise SetupError("--extent find follows objects from slice to slice; leave out --strategy flatten, which does not")
+        raise SetupError("--extent find follows objects from slice to slice; leave out --strategy flatten")
     raise SetupError(
         f"--extent find needs weights with a {VOLUME_DECODER}, which these are without; choose others with --weights, "
         "or leave it out and give each box its z_min and z_max"
