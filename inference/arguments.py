@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
-from .options import AUTO, MASK_SUFFIXES, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
+from .options import AUTO, EXTENTS, MASK_SUFFIXES, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 MEMORY_VARIABLE = "QMEDSAM_MEMORY"
@@ -64,6 +64,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--strategy", choices=STRATEGIES, default=Options.strategy,
                         help="in volumes: the same box on every slice, or from the middle slice outward with each "
                         "slice prompted by the last mask (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--extent", choices=EXTENTS, default=Options.extent,
+                        help="in volumes: objects reach from z_min to z_max of their boxes; or, with find, a box on a "
+                        "single slice (z_min = z_max) marks an object there, and it is followed up and down until it "
+                        "ends, which needs weights with a volume_decoder.onnx (default: %(default)s)")  # fmt: skip
     parser.add_argument("--overlap", choices=OVERLAP_RULES, default=Options.overlap,
                         help="who has a pixel claimed twice, see README (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-zoom", action="store_false", dest="zoom",

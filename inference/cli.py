@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -68,18 +68,22 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
     with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
         keep(model)
         log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
-        jobs = _jobs(parsed)
+        from .segment.extent import check_extent, follows
+
+        options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch, parsed.extent)
+        check_extent(options, model.metadata)
+        jobs = _jobs(parsed, model.metadata.files)
         if not jobs:
             return EXIT_OK
         from .segment.memory import share_out
 
-        options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch)
         share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read. That it is a
         # volume its name says, which is only a hint.
-        model.prepare(share.lanes if jobs[0].name.startswith("3DBox_") else 1)
+        is_volume = jobs[0].name.startswith("3DBox_")
+        model.prepare(share.lanes if is_volume else 1, is_volume and follows(options, model.metadata))
         from .jobs import make_folders
         from .run import run_jobs
 
@@ -87,14 +91,16 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
         return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 
-def _jobs(parsed: argparse.Namespace) -> list["Job"]:
+def _jobs(parsed: argparse.Namespace, weights: Iterable[str]) -> list["Job"]:
     """What is to be done, once it is sure that nothing is lost by it.
+
+    Args:
+        weights: names of the files in the folder of the weights.
 
     Raises:
         SetupError: input or output is unusable.
     """
     from .jobs import case_paths, folder_jobs, is_done, picture_job
-    from .model.metadata import PAIR
     from .overwriting import refuse_input_folder, refuse_overwriting
 
     if parsed.image:
@@ -103,7 +109,7 @@ def _jobs(parsed: argparse.Namespace) -> list["Job"]:
         refuse_input_folder(parsed.input, parsed.output, parsed.overlay)
         read = case_paths(parsed.input)
         jobs = folder_jobs(parsed.shard.of(read), parsed.output, parsed.overlay)
-    refuse_overwriting(jobs, [*read, *(parsed.weights / name for name in PAIR)])
+    refuse_overwriting(jobs, [*read, *(parsed.weights / name for name in weights)])
     left = [job for job in jobs if not (parsed.skip_existing and is_done(job))]
     if not left:
         log.info("nothing to do: %d cases in this part of the folder, all done", len(jobs))

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 FLATTEN, PROPAGATE = "flatten", "propagate"
 STRATEGIES = (FLATTEN, PROPAGATE)
 
+# From which slice to which an object of a volume reaches.
+GIVEN, FIND = "given", "find"  # as its box says; or a box of one slice marks it, and where it ends is found
+EXTENTS = (GIVEN, FIND)
+
 # Who has a pixel that several objects claim.
 LATER = "later"  # the baseline's rule: of two objects that claim a pixel, the later box has it
 LOGIT = "logit"  # the object with the higher logit has it; of equals, the earlier box
@@ -29,9 +33,11 @@ class Options:
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
         zoom: segment small objects on magnifying windows (see `inference.segment.zoom`).
         box_batch: boxes decoded at once, at most; memory grows with it, masks do not change.
+        extent: from which slice to which objects reach, one of `EXTENTS`; a 2D case has one slice and needs none.
     """
 
     strategy: str = PROPAGATE
     overlap: str = SIZE
     zoom: bool = True
     box_batch: int = 16
+    extent: str = GIVEN

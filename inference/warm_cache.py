@@ -24,7 +24,10 @@ def warm(weights: Path) -> None:
     model = ModelPair(weights, cache=weights / "cache")
     size = model.metadata.input_size
     embeddings = model.encode(np.zeros((1, 3, size, size), np.float32))
-    model.decode(embeddings, np.array([[0, 0, size, size]], np.float32))
+    box = np.array([[0, 0, size, size]], np.float32)
+    model.decode(embeddings, box)
+    if model.metadata.state:
+        model.follow(embeddings, box, np.zeros((1, 3), np.float32), None)
 
 
 def main() -> int:

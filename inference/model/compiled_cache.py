@@ -18,7 +18,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..atomic import remove_stale, write_atomically
-from .metadata import check_content
+from .metadata import Metadata, check_content
 from .openvino_runtime import CompiledModel, Core, Tensor, get_version
 
 log = logging.getLogger("qmedsam")
@@ -36,11 +36,13 @@ def cache_folders(weights: Path) -> list[Path]:
     return [weights / "cache", *own]
 
 
-def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, folders: Iterable[Path]) -> CompiledModel:
+def load_compiled(
+    core: Core, onnx: Path, config: dict[str, Any], metadata: Metadata, folders: Iterable[Path]
+) -> CompiledModel:
     """Load `onnx` for the CPU from the first folder that has it compiled; else compile it and try to keep the result.
 
     Args:
-        pair: content hash of the model pair, from its metadata.
+        metadata: of the model pair.
         folders: searched in this order; the first that can be written to keeps what had to be compiled.
 
     Raises:
@@ -48,7 +50,7 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
         SetupError: the pair has to be compiled, and is not what was exported.
     """
     start = time.perf_counter()
-    name = f"{onnx.stem}-{_key(core, onnx, config, pair)}.blob"
+    name = f"{onnx.stem}-{_key(core, onnx, config, metadata.pair)}.blob"
     for folder in folders:
         remove_stale(folder)
         blob = _read(folder / name)
@@ -61,7 +63,7 @@ def load_compiled(core: Core, onnx: Path, config: dict[str, Any], pair: str, fol
         log.debug("%s: loaded from %s in %.2f s", onnx.name, folder, time.perf_counter() - start)
         compiled.blob = blob  # its constants stay where they are in this memory, which must live as long
         return compiled
-    check_content(onnx.parent, pair)
+    check_content(onnx.parent, metadata)
     compiled = core.compile_model(onnx, "CPU", config)
     log.debug("%s: not in a cache, compiled in %.2f s", onnx.name, time.perf_counter() - start)
     _keep(compiled, name, folders)

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import SetupError
 
 PAIR = ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+VOLUME_DECODER = "volume_decoder.onnx"  # beside the two, where the model follows objects from slice to slice
 PREFIX = "qmedsam."
 AFTER_PADDING = "after_padding"  # QMedSAM: minimum and maximum include the zero padding
 BEFORE_PADDING = "before_padding"  # LiteMedSAM baseline: minimum and maximum of the image alone
@@ -38,7 +39,9 @@ class Metadata:
         box_convention: where the model's boxes end, `INDICES` or `PIXEL_EDGES`.
         embeddings: names of the encoder's outputs, which are inputs of the decoder.
         precision: `float32` or `int8`.
-        pair: hash common to the two files that were exported together.
+        pair: hash common to the files that were exported together.
+        state: names of what the volume decoder hands on from a slice to the next, of each object; empty where there is
+            no volume decoder.
     """
 
     model: str
@@ -50,6 +53,12 @@ class Metadata:
     embeddings: tuple[str, ...]
     precision: str
     pair: str
+    state: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that were exported together, in the order in which `pair` covers them."""
+        return (*PAIR, VOLUME_DECODER) if self.state else PAIR
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -73,6 +82,7 @@ def read_metadata(path: Path) -> Metadata:
             embeddings=tuple(props["embeddings"].split(",")),
             precision=props["precision"],
             pair=props["pair"],
+            state=tuple(name for name in props.get("state", "").split(",") if name),
         )
     except (KeyError, ValueError) as error:
         raise SetupError(f"{path}: incomplete metadata ({error}); export it again") from error
@@ -81,8 +91,8 @@ def read_metadata(path: Path) -> Metadata:
     return metadata
 
 
-def check_content(weights: Path, pair: str) -> None:
-    """Check that the pair holds what was exported: `pair` is the hash of its graphs (see `training.export.onnx_pair`).
+def check_content(weights: Path, metadata: Metadata) -> None:
+    """Check that the files hold what was exported: `pair` is the hash of their graphs (`training.export.onnx_pair`).
 
     It takes a few ms per 10 MB, and is therefore asked for only where the graphs are used.
 
@@ -91,9 +101,9 @@ def check_content(weights: Path, pair: str) -> None:
     """
     from hashlib import sha256  # 3 ms, where a start only loads what was compiled
 
-    digest = sha256(b"".join(graph for name in PAIR for graph in _values(weights / name, GRAPH)))
-    if digest.hexdigest()[: len(pair)] != pair:
-        raise SetupError(f"{weights}: {' or '.join(PAIR)} is damaged, its content is not what was exported")
+    digest = sha256(b"".join(graph for name in metadata.files for graph in _values(weights / name, GRAPH)))
+    if digest.hexdigest()[: len(metadata.pair)] != metadata.pair:
+        raise SetupError(f"{weights}: {' or '.join(metadata.files)} is damaged, its content is not what was exported")
 
 
 def _metadata_props(path: Path) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""The model pair on OpenVINO: an image encoder and a box-prompted mask decoder."""
+"""The model pair on OpenVINO: an image encoder and a box-prompted mask decoder.
+
+Some have a third graph, the volume decoder. It follows objects from slice to slice: what it has seen of an object on
+the slices so far, the object's state, is handed to it again with the next slice. What a state is only the graph knows.
+"""
 
 import logging
 import os
@@ -14,21 +18,22 @@ from ..errors import SetupError
 from ..options import AUTO, BF16, F32
 from ..stopping import leave_signals_to_the_main_thread
 from .compiled_cache import cache_folders, load_compiled
-from .metadata import DECODER, ENCODER, Metadata, read_metadata
+from .metadata import DECODER, ENCODER, PAIR, VOLUME_DECODER, Metadata, read_metadata
 from .openvino_runtime import CompiledModel, ConstOutput, Core, InferRequest
 
 log = logging.getLogger("qmedsam")
 
 Embeddings = list[Array]
+State = list[Array]  # of n objects, each array (n, ...), in the order of `metadata.state`
 
-LOADERS = 2  # threads; encoder and decoder of a first case load side by side
+LOADERS = 2  # threads; encoder and a decoder of a first case load side by side
 
 
 class Variant(NamedTuple):
     """One way in which a file of the pair is run.
 
     Attributes:
-        file: `ENCODER` or `DECODER`.
+        file: `ENCODER`, `DECODER` or `VOLUME_DECODER`.
         streams: inferences that run side by side and share the CPU's threads.
     """
 
@@ -43,6 +48,20 @@ class Loaded(NamedTuple):
     requests: list[InferRequest]
 
 
+class Followed(NamedTuple):
+    """What the volume decoder says of n objects on a slice. Valid until this thread's next call.
+
+    Attributes:
+        logits: (n, S, S) low-resolution logits.
+        presence: (n,) logits: positive where the object is on this slice.
+        state: for the next slice.
+    """
+
+    logits: Float32Array
+    presence: Float32Array
+    state: State
+
+
 class ModelPair:
     """Encodes images and decodes boxes on their embeddings. Every thread that uses it has requests of its own."""
 
@@ -50,7 +69,8 @@ class ModelPair:
         """Read what the pair in `weights` says of itself. Its graphs are loaded when they are needed, or by `prepare`.
 
         Args:
-            weights: folder with `encoder.onnx` and `decoder.onnx`.
+            weights: folder with `encoder.onnx` and `decoder.onnx`, and maybe `volume_decoder.onnx`, which is not
+                touched before it is needed.
             precision: `f32`, `bf16`, or `auto`: bf16 where the CPU has it.
             threads: CPU threads of all inferences together; 0 means all.
             cache: folder for compiled models, instead of the usual ones.
@@ -73,16 +93,17 @@ class ModelPair:
         """Wait for what is being loaded, which may be writing to the cache, and load nothing more."""
         self._pool.shutdown(cancel_futures=True)
 
-    def prepare(self, streams: int) -> None:
-        """Say from how many threads the model is going to be used side by side.
+    def prepare(self, streams: int, follow: bool = False) -> None:
+        """Say how the model is going to be used.
 
         What this needs and is not loaded yet begins to load in the background.
 
         Args:
-            streams: at most `threads`.
+            streams: threads that use it side by side, at most `threads`.
+            follow: whether boxes are decoded by `follow`, instead of by `decode`.
         """
         self.streams = streams
-        for file in (ENCODER, DECODER):
+        for file in (ENCODER, VOLUME_DECODER if follow else DECODER):
             self._load(Variant(file, self.streams))
 
     def encode(self, image: Float32Array) -> Embeddings:
@@ -105,6 +126,22 @@ class ModelPair:
         logits: Float32Array = outputs["low_res_logits"]
         return logits
 
+    def follow(self, embeddings: Embeddings, boxes: Float32Array, place: Float32Array, state: State | None) -> Followed:
+        """Decode objects on one more slice of a volume; only where the metadata name a `state`.
+
+        Args:
+            boxes: (n, 4) their boxes, input pixels.
+            place: (n, 3) where in its extent each is (see `inference.segment.extent`).
+            state: what came of the slice before; None on the objects' first slice, where all of it is zeros.
+        """
+        request, names = self._request(Variant(VOLUME_DECODER, self.streams)), self.metadata.state
+        if state is None:
+            state = [_zeros(request.get_compiled_model().input(name), len(boxes)) for name in names]
+        inputs = dict(zip((*self.metadata.embeddings, *names), (*embeddings, *state), strict=True))
+        outputs = request.infer({**inputs, "boxes": boxes, "place": place}, share_inputs=True, share_outputs=True)
+        next_state = [outputs[f"next_{name}"] for name in names]
+        return Followed(outputs["low_res_logits"], outputs["presence"], next_state)
+
     def _request(self, variant: Variant) -> InferRequest:
         """This thread's inference request, once the variant is loaded."""
         requests: dict[Any, InferRequest] = self._requests.__dict__
@@ -126,13 +163,15 @@ class ModelPair:
 
     def _load_now(self, variant: Variant) -> Loaded:
         core, config = self._started.result()
+        if variant.file not in PAIR:
+            _check_together(self._weights, self.metadata, variant.file)
         config = {**config, "NUM_STREAMS": variant.streams}
-        compiled = load_compiled(core, self._weights / variant.file, config, self.metadata.pair, self._folders)
+        compiled = load_compiled(core, self._weights / variant.file, config, self.metadata, self._folders)
         request = compiled.create_infer_request()
-        if variant.file == DECODER:
-            # Its first run makes it ready for the shape of its inputs, which takes longer than the run itself. Here
-            # that happens while the image is being encoded.
-            request.infer({port.any_name: np.zeros(_smallest(port), np.float32) for port in compiled.inputs})
+        if variant.file != ENCODER:
+            # A decoder's first run makes it ready for the shape of its inputs, which takes longer than the run itself.
+            # Here that happens while the image is being encoded.
+            request.infer({port.any_name: _zeros(port) for port in compiled.inputs})
         return Loaded(compiled, [request])
 
 
@@ -152,15 +191,20 @@ def _start(precision: str, threads: int) -> tuple[Core, dict[str, Any]]:
 
 
 def _pair_metadata(weights: Path) -> Metadata:
-    encoder, decoder = (read_metadata(weights / name) for name in (ENCODER, DECODER))
-    if encoder != decoder:
-        raise SetupError(f"{weights}: encoder and decoder were not exported together; export the pair again")
-    return encoder
+    metadata = read_metadata(weights / ENCODER)
+    _check_together(weights, metadata, DECODER)
+    return metadata
 
 
-def _smallest(port: ConstOutput) -> list[int]:
-    """The shape of an input, with one box."""
-    return [side.get_min_length() or 1 for side in port.partial_shape]
+def _check_together(weights: Path, encoder: Metadata, file: str) -> None:
+    if read_metadata(weights / file) != encoder:
+        names = f"encoder and {file.removesuffix('.onnx').replace('_', ' ')}"
+        raise SetupError(f"{weights}: {names} were not exported together; export the pair again")
+
+
+def _zeros(port: ConstOutput, boxes: int = 1) -> Float32Array:
+    """Zeros in the shape of an input, for so many boxes."""
+    return np.zeros([boxes if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
 
 
 def _last_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ SHARE_OF_BOXES = 1 / 3
 PIXEL_BYTES = 20
 # Per pixel of a slice that is painted at more than one go: the best score of each pixel, kept in between.
 CANVAS_BYTES = 4
+KB = 2**10
 
 
 class Cost(NamedTuple):
@@ -27,11 +28,13 @@ class Cost(NamedTuple):
         runtime: interpreter, libraries, both models compiled, one image encoded, one box decoded.
         lanes: the same models compiled a second time, for two inferences at once.
         box: one box more in a block of the decoder, in each of these three. The engine does not give it back.
+        state: what the volume decoder hands on of an object from a slice to the next.
     """
 
     runtime: int
     lanes: int
     box: int
+    state: int = 300 * KB
 
 
 # Measured, and rounded up; a model that is not here is taken to be as large as the largest.
@@ -74,11 +77,21 @@ def share_out(model: str, box_batch: int, memory: int, threads: int) -> Share:
     return Share(lanes, box_batch, max(0, usable - fixed - box_batch * blocks * cost.box))
 
 
-def check_fits(case: "Case", lanes: int, kept_slices: int, allowed: int) -> int:
+def state_bytes(model: str, objects: int, sweeps: int) -> int:
+    """Bytes of the states of objects that are followed: those on the slices they start from, and those of each sweep.
+
+    Args:
+        model: its name, from its metadata.
+    """
+    return objects * (1 + sweeps) * COSTS.get(model, LARGEST).state
+
+
+def check_fits(case: "Case", lanes: int, kept_slices: int, states: int, allowed: int) -> int:
     """Bytes that the arrays of a case take.
 
     Args:
         kept_slices: slices that are painted at more than one go.
+        states: bytes, from `state_bytes`.
         allowed: bytes, from `share_out`.
 
     Raises:
@@ -87,7 +100,7 @@ def check_fits(case: "Case", lanes: int, kept_slices: int, allowed: int) -> int:
     depth, height, width = case.shape
     labels = depth * height * width * case.segs_dtype().itemsize
     in_work = height * width * PIXEL_BYTES + case.volume.nbytes // depth
-    needed = case.volume.nbytes + labels + lanes * in_work + kept_slices * height * width * CANVAS_BYTES
+    needed = case.volume.nbytes + labels + lanes * in_work + kept_slices * height * width * CANVAS_BYTES + states
     if needed > allowed:
         raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, allowed)
     return needed

@@ -37,19 +37,32 @@ def encode_window(model: ModelPair, image: Array, window: Window) -> Embeddings:
 def decoded_objects(
     model: ModelPair, embeddings: Embeddings, window: Window, objects: IntArray, boxes: Float64Array
 ) -> Iterator[ObjectLogits]:
-    """Decode some boxes on a window at once, and bring their logits to full resolution one after the other.
-
-    Objects without a positive logit are left out.
+    """Decode some boxes on a window at once, and bring their logits to full resolution; for the rest see there.
 
     Args:
         embeddings: of the window.
-        objects: (n,) their indices.
-        boxes: (n, 4) their prompts, pixels of the slice, in the model's box convention.
+        boxes: (n, 4) their prompts, as for `boxes_on`.
     """
-    geometry = _geometry(model, window)
+    return full_resolution(model, model.decode(embeddings, boxes_on(model, window, boxes)), window, objects)
+
+
+def boxes_on(model: ModelPair, window: Window, boxes: Float64Array) -> Float32Array:
+    """Prompts (n, 4), pixels of the slice in the model's box convention, as input pixels of a window."""
     left, top, right, bottom = window
     inside = np.clip(boxes, [left, top, left, top], [right, bottom, right, bottom])
-    low_res_logits = model.decode(embeddings, geometry.boxes_to_input(inside - [left, top, left, top]))
+    return _geometry(model, window).boxes_to_input(inside - [left, top, left, top])
+
+
+def full_resolution(
+    model: ModelPair, low_res_logits: Float32Array, window: Window, objects: IntArray
+) -> Iterator[ObjectLogits]:
+    """Bring logits (n, S, S) to full resolution, one object after the other; those without a positive one are left out.
+
+    Args:
+        window: on which the objects were decoded.
+        objects: (n,) their indices.
+    """
+    geometry, (left, top, _, _) = _geometry(model, window), window
     ratio = model.metadata.logit_size / model.metadata.input_size
     content = geometry.resized_height * ratio, geometry.resized_width * ratio
     unpadded = low_res_logits[:, : math.ceil(content[0]), : math.ceil(content[1])]

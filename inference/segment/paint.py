@@ -33,15 +33,17 @@ class Canvas:
         """`labels` (H, W), unsigned, is painted in place; `advantage` is that of all objects, from `advantages`."""
         self.labels = labels
         self.advantage = advantage
-        self.best = None if advantage is None else np.full(labels.shape, -np.inf, np.float32)
+        self.best: Float32Array | None = None  # of each pixel, once something is painted
 
     def paint(self, label: int, logits: Float32Array, region: Region) -> None:
         """Paint the positive part of `logits`, which cover `region`, as `label`."""
         pixels = region.rows.slice, region.columns.slice
         labels = self.labels[pixels]
-        if self.best is None or self.advantage is None:
+        if self.advantage is None:
             np.maximum(labels, label, out=labels, where=logits > 0, dtype=labels.dtype, casting="unsafe")
             return
+        if self.best is None:
+            self.best = np.full(self.labels.shape, -np.inf, np.float32)
         best, advantage = self.best[pixels], self.advantage[label - 1]
         height = max(1, STRIP_PIXELS // logits.shape[1])
         for top in range(0, len(logits), height):

@@ -13,7 +13,8 @@ from ..memory_limit import MB
 from ..model.metadata import INDICES, Metadata
 from ..options import LATER, PROPAGATE, Options
 from .blocks import block_sizes
-from .memory import check_fits, share_out
+from .extent import Extents, check_extent, extents_of, follows
+from .memory import check_fits, share_out, state_bytes
 from .route import Route, flatten, propagate
 from .zoom import MAX_WINDOWS, MAX_WINDOWS_OF_A_VOLUME, Window, plan_windows, whole_image
 
@@ -26,6 +27,8 @@ class Plan:
 
     Attributes:
         prompts: (N, 4) `x_min, y_min, x_max, y_max` of all boxes, pixels of a slice, in the model's box convention.
+        extents: from which slice to which all objects reach.
+        follow: whether the volume decoder follows them, instead of the decoder seeing one slice on its own.
         windows: all windows, the first the whole image; they are the same on all slices.
         route: all visits to slices, in order, with the windows to encode and the objects to decode on each.
         overlap: who has a pixel that several objects claim, one of `inference.options.OVERLAP_RULES`.
@@ -35,6 +38,8 @@ class Plan:
     """
 
     prompts: Float64Array
+    extents: Extents
+    follow: bool
     windows: list[Window]
     route: Route
     overlap: str
@@ -54,7 +59,10 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
 
     Raises:
         CaseError: the case does not fit in the memory.
+        SetupError: it is a volume, and the model cannot do with volumes what the user wants.
     """
+    if case.is_volume:
+        check_extent(options, metadata)
     share = share_out(metadata.model, options.box_batch, memory, threads)
     lanes = share.lanes if case.is_volume else 1
     height, width = case.shape[1:]
@@ -65,17 +73,21 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
         most = MAX_WINDOWS_OF_A_VOLUME if case.is_volume else MAX_WINDOWS
         windows, chosen[objects] = plan_windows(prompts[objects], height, width, most)
 
-    low, high = case.boxes[:, 2].astype(np.intp), case.boxes[:, 5].astype(np.intp)
+    extents = extents_of(case, options)
     if case.is_volume and options.strategy == PROPAGATE:
-        route = propagate(objects, low, high, chosen)
+        route = propagate(objects, extents, chosen)
     else:
-        route = flatten(objects, low, high, chosen, lanes)
+        route = flatten(objects, extents, chosen, lanes)
+    follow = case.is_volume and follows(options, metadata)
 
     visits = Counter(visit.z for visit in route.visits)
     kept_slices = 0 if options.overlap == LATER else sum(count > 1 for count in visits.values())
-    needed = check_fits(case, lanes, kept_slices, share.case_bytes)
+    states = state_bytes(metadata.model, len(objects), len(route.sweeps)) if follow else 0
+    needed = check_fits(case, lanes, kept_slices, states, share.case_bytes)
     plan = Plan(
         prompts,
+        extents,
+        follow,
         windows,
         route,
         options.overlap,

@@ -6,7 +6,8 @@ image is a volume of one slice.
 Propagation (the LiteMedSAM baseline): from the middle slice of each box outward, each slice prompted by the last mask.
 The baseline walks object by object and encodes a slice again for each. Here all objects go together: first every
 object on its middle slice, then one sweep up and one sweep down, side by side. An object takes part in the sweep up
-above its middle slice and in the sweep down below it.
+above its middle slice and in the sweep down below it. Where its ends are to be found, the sweeps go to the ends of the
+volume, as far as it can reach; that it has ended shows on the way.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..arrays import IntArray
+from .extent import Extents
 
 
 class View(NamedTuple):
@@ -40,12 +42,12 @@ Chain = list[Visit]  # visits one after the other
 
 @dataclass(frozen=True)
 class Route:
-    """All visits of a case, which segment every object on each of its slices once.
+    """All visits of a case, which segment every object on each slice that it can reach once.
 
     Attributes:
         starts: chains whose visits are prompted by the given boxes; they can be walked side by side.
-        sweeps: chains that begin when all `starts` have ended, side by side; each visit is prompted by the masks that
-            the one before it left, the first by those of `starts`. Without sweeps, no mask prompts another slice.
+        sweeps: chains that begin when all `starts` have ended, side by side; each visit is prompted by what the one
+            before it left, the first by what `starts` left. Without sweeps, no slice prompts another one.
     """
 
     starts: list[Chain]
@@ -56,37 +58,38 @@ class Route:
         return (visit for chain in (*self.starts, *self.sweeps) for visit in chain)
 
 
-def flatten(objects: IntArray, low: IntArray, high: IntArray, chosen: IntArray, lanes: int) -> Route:
+def flatten(objects: IntArray, extents: Extents, chosen: IntArray, lanes: int) -> Route:
     """Every object on each of its slices; the slices dealt out to `lanes` chains.
 
     Args:
         objects: indices of the objects that take part.
-        low, high: (N,) first and last slice of each object.
+        extents: of all objects.
         chosen: (N,) index of each object's window.
     """
-    slices = _slices(objects, low, high)
-    chain = [_visit(z, on_slice, chosen) for z in slices if len(on_slice := _on(objects, low, high, z))]
+    first, _, last, _ = extents
+    slices = _slices(objects, first, last)
+    chain = [_visit(z, on_slice, chosen) for z in slices if len(on_slice := _on(objects, first, last, z))]
     return Route([chain[lane::lanes] for lane in range(min(lanes, len(chain)))], [])
 
 
-def propagate(objects: IntArray, low: IntArray, high: IntArray, chosen: IntArray) -> Route:
-    """The middle slices, and the sweeps up and down from them; arguments as for `flatten`."""
-    middle = (low + high) // 2
-    slices = _slices(objects, low, high)
-    starts = [_visit(z, on_slice, chosen) for z in slices if len(on_slice := objects[middle[objects] == z])]
-    up = [_visit(z, above, chosen) for z in slices if len(above := _on(objects, middle + 1, high, z))]
-    down = [_visit(z, below, chosen) for z in reversed(slices) if len(below := _on(objects, low, middle - 1, z))]
+def propagate(objects: IntArray, extents: Extents, chosen: IntArray) -> Route:
+    """The slices to start from, and the sweeps up and down from them; arguments as for `flatten`."""
+    first, start, last, _ = extents
+    slices = _slices(objects, first, last)
+    starts = [_visit(z, on_slice, chosen) for z in slices if len(on_slice := objects[start[objects] == z])]
+    up = [_visit(z, above, chosen) for z in slices if len(above := _on(objects, start + 1, last, z))]
+    down = [_visit(z, below, chosen) for z in reversed(slices) if len(below := _on(objects, first, start - 1, z))]
     return Route([[visit] for visit in starts], [chain for chain in (up, down) if chain])
 
 
-def _slices(objects: IntArray, low: IntArray, high: IntArray) -> range:
+def _slices(objects: IntArray, first: IntArray, last: IntArray) -> range:
     """From the first slice of any object to the last."""
-    return range(low[objects].min(), high[objects].max() + 1) if len(objects) else range(0)
+    return range(first[objects].min(), last[objects].max() + 1) if len(objects) else range(0)
 
 
-def _on(objects: IntArray, low: IntArray, high: IntArray, z: int) -> IntArray:
+def _on(objects: IntArray, first: IntArray, last: IntArray, z: int) -> IntArray:
     """Those of the objects that have slice `z`."""
-    return objects[(low[objects] <= z) & (z <= high[objects])]
+    return objects[(first[objects] <= z) & (z <= last[objects])]
 
 
 def _visit(z: int, objects: IntArray, chosen: IntArray) -> Visit:

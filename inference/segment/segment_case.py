@@ -37,10 +37,13 @@ def segment_case(
 
     Raises:
         CaseError: the case does not fit in the memory.
-        SetupError: the model cannot be loaded.
+        SetupError: the model cannot be loaded, or cannot do with volumes what the user wants.
     """
     plan = make_plan(case, model.metadata, options, memory, model.threads)
-    model.prepare(plan.lanes)
+    if plan.follow:
+        model.prepare(plan.lanes, follow=True)
+    else:
+        model.prepare(plan.lanes)
     segs = np.zeros(case.shape, case.segs_dtype)
     sweep(case, plan, model, segs, on_step)
     return Segmentation(segs if case.is_volume else segs[0], plan.windows[1:])

@@ -1,27 +1,25 @@
 """The executor: carries out the plan of a case, slice by slice, and paints its label map.
 
-A window of a slice is encoded once, even where both sweeps, or a sweep and a middle slice, meet on it.
+A window of a slice is encoded once, even where both sweeps, or a sweep and a start, meet on it; and not at all where no
+object on it is left.
 """
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 
-from ..arrays import Array, Float64Array
+from ..arrays import Array
 from ..cases.case import Case
 from ..model.pair import Embeddings, ModelPair
 from .blocks import split
 from .lanes import Lanes
-from .objects import decoded_objects, encode_window, tight_box
+from .objects import encode_window
 from .paint import Canvas, advantages
 from .plan import Plan
-from .route import Chain, View
-from .zoom import Window
-
-# The next slice's box is the last mask's tight box, grown on every side by this share of the window's longest side.
-MARGIN = 3 / 256
+from .prompts import Prompts, first_prompts
+from .route import Chain
 
 
 def sweep(case: Case, plan: Plan, model: ModelPair, segs: Array, on_step: Callable[[float], None]) -> None:
@@ -32,9 +30,9 @@ def sweep(case: Case, plan: Plan, model: ModelPair, segs: Array, on_step: Callab
     """
     work = _Sweep(case, plan, model, segs)
     with Lanes(plan.lanes, sum(1 for _ in plan.route.visits), on_step) as lanes:
-        prompts = plan.prompts.copy()
+        prompts = first_prompts(plan, model)
         lanes.run(work.walk(chain, prompts) for chain in plan.route.starts)
-        lanes.run(work.walk(chain, prompts.copy()) for chain in plan.route.sweeps)
+        lanes.run(work.walk(chain, prompts.fork()) for chain in plan.route.sweeps)
 
 
 class _Sweep:
@@ -52,11 +50,11 @@ class _Sweep:
         self.lock = threading.Lock()  # of all the above
         self.slice_locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
-    def walk(self, chain: Chain, prompts: Float64Array) -> Generator[bool, None, None]:
+    def walk(self, chain: Chain, prompts: Prompts) -> Generator[bool, None, None]:
         """Make the visits of a chain; yields after every block of boxes, True where that ends a visit.
 
         Args:
-            prompts: (N, 4) the objects' boxes; where there are sweeps, each becomes the object's box on the next slice.
+            prompts: of the objects on the slice where the chain begins; what a visit leaves is for the next one.
         """
         for z, views in chain:
             with self.lock:
@@ -64,28 +62,19 @@ class _Sweep:
             with slice_lock:  # where the sweeps meet, the one waits for the other's embeddings
                 canvas = self._take_canvas(z)
                 for view in views:
+                    objects = prompts.remaining(view.objects)
+                    if len(objects) == 0:
+                        self._pass_by(z, view.window)
+                        continue
                     embeddings = self._take_embeddings(z, view.window)
-                    for _ in self._segment_view(view, embeddings, canvas, prompts):
+                    for block in split(len(objects), self.plan.block_sizes):
+                        window = self.plan.windows[view.window]
+                        for found in prompts.segment(objects[block], z, window, embeddings):
+                            canvas.paint(found.label, found.logits, found.region)
                         yield False
                     self._keep_embeddings(z, view.window, embeddings)
                 self._keep_canvas(z, canvas)
             yield True
-
-    def _segment_view(
-        self, view: View, embeddings: Embeddings, canvas: Canvas, prompts: Float64Array
-    ) -> Iterator[None]:
-        window = self.plan.windows[view.window]
-        for block in split(len(view.objects), self.plan.block_sizes):
-            objects = view.objects[block]
-            boxes = prompts[objects]
-            if self.plan.route.sweeps:
-                prompts[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
-            for found in decoded_objects(self.model, embeddings, window, objects, boxes):
-                canvas.paint(found.label, found.logits, found.region)
-                if self.plan.route.sweeps and (box := tight_box(found)) is not None:
-                    index = found.label - 1
-                    prompts[index] = _grown(box, window, self.plan.prompts[index])
-            yield
 
     def _take_canvas(self, z: int) -> Canvas:
         with self.lock:
@@ -97,6 +86,13 @@ class _Sweep:
         with self.lock:
             if self.visits_left[z]:
                 self.canvases[z] = canvas
+
+    def _pass_by(self, z: int, window: int) -> None:
+        """Count a view that is not needed."""
+        with self.lock:
+            self.views_left[z, window] -= 1
+            if not self.views_left[z, window] and (kept := self.embeddings.pop((z, window), None)):
+                self.room += _size(kept)
 
     def _take_embeddings(self, z: int, window: int) -> Embeddings:
         with self.lock:
@@ -118,14 +114,6 @@ class _Sweep:
         halves = [embedding.astype(np.float16) for embedding in embeddings]
         with self.lock:
             self.embeddings[z, window] = halves
-
-
-def _grown(box: Float64Array, window: Window, given: Float64Array) -> Float64Array:
-    """`box` grown by the margin, but not beyond the `given` one, which holds the object on every slice."""
-    margin = MARGIN * max(window.height, window.width)
-    outward = np.array([-margin, -margin, margin, margin])
-    grown: Float64Array = np.clip(box + outward, given[[0, 1, 0, 1]], given[[2, 3, 2, 3]])
-    return grown if np.all(grown[2:] - grown[:2] >= 1) else given
 
 
 def _size(embeddings: Embeddings) -> int:

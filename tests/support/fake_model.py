@@ -1,13 +1,19 @@
 """A model pair that needs no networks: the object of a box is what is bright inside it."""
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 
 from inference.model.metadata import AFTER_PADDING, INDICES, Metadata
+from inference.model.pair import Followed
+
+STATE = ("count", "last_box")
 
 
-def metadata(input_size: int = 64, logit_size: int | None = None, box_convention: str = INDICES) -> Metadata:
+def metadata(
+    input_size: int = 64, logit_size: int | None = None, box_convention: str = INDICES, state: tuple[str, ...] = ()
+) -> Metadata:
     return Metadata(
         model="light",
         encoder="fake",
@@ -18,6 +24,7 @@ def metadata(input_size: int = 64, logit_size: int | None = None, box_convention
         embeddings=("image_embedding",),
         precision="float32",
         pair="0123",
+        state=state,
     )
 
 
@@ -26,16 +33,19 @@ class FakeModel:
 
     Attributes:
         passes: inputs that were encoded. prompts: boxes (n, 4) of every block that was decoded, in input pixels.
+        prepared: what `prepare` was told last, whether objects are followed.
     """
 
     def __init__(self, threads: int = 2, **settings) -> None:
         self.metadata, self.threads = metadata(**settings), threads
         self.passes: list[np.ndarray] = []
         self.prompts: list[np.ndarray] = []
+        self.prepared: bool | None = None
         self._lock = threading.Lock()
 
-    def prepare(self, streams: int) -> None:
+    def prepare(self, streams: int, follow: bool = False) -> None:
         assert 1 <= streams <= self.threads
+        self.prepared = follow
 
     def encode(self, image: np.ndarray) -> list[np.ndarray]:
         with self._lock:
@@ -43,8 +53,12 @@ class FakeModel:
         return [image]
 
     def decode(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+        assert not self.prepared
         with self._lock:
             self.prompts.append(boxes.copy())
+        return self._bright(embeddings, boxes)
+
+    def _bright(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
         step = self.metadata.input_size // self.metadata.logit_size
         bright = embeddings[0][0, 0, step // 2 :: step, step // 2 :: step] > 0.5
         centres = (np.arange(self.metadata.logit_size) + 0.5) * step
@@ -52,3 +66,53 @@ class FakeModel:
         rows = (boxes[:, None, 1] <= centres) & (centres <= boxes[:, None, 3])
         inside = rows[:, :, None] & columns[:, None, :] & bright
         return np.where(inside, 4.0, -4.0).astype(np.float32)
+
+
+class Step(NamedTuple):
+    """An object on a slice, as the volume decoder got it: its box, its place (3,), and the two parts of its state."""
+
+    box: tuple[float, ...]
+    place: tuple[float, ...]
+    count: float
+    last_box: tuple[float, ...]
+
+
+class FakeFollower(FakeModel):
+    """With a volume decoder, whose state counts the slices before, and holds the box of the last one.
+
+    Attributes:
+        steps: all objects on all slices that were followed. blocks: how many objects at once.
+    """
+
+    def __init__(self, threads: int = 2, lasts: float = np.inf, **settings) -> None:
+        """Objects are present on so many slices from their first one on."""
+        super().__init__(threads, **settings, state=STATE)
+        self.lasts = lasts
+        self.steps: list[Step] = []
+        self.blocks: list[int] = []
+        self._memory = threading.local()
+
+    def follow(self, embeddings, boxes, place, state) -> Followed:
+        assert self.prepared
+        count, last_box = state or (np.zeros((len(boxes), 1), np.float32), np.zeros((len(boxes), 4), np.float32))
+        assert place.shape == (len(boxes), 3)
+        assert {part.dtype for part in (boxes, place, count, last_box)} == {np.dtype(np.float32)}
+        columns = (part.tolist() for part in (boxes, place, count[:, 0], last_box))
+        with self._lock:
+            self.blocks.append(len(boxes))
+            self.steps += [
+                Step(tuple(box), tuple(at), n, tuple(last)) for box, at, n, last in zip(*columns, strict=True)
+            ]
+        self._forget()
+        presence = np.where(count[:, 0] < self.lasts, 2.0, -2.0).astype(np.float32)
+        self._memory.given = [count + 1, boxes.copy()]
+        return Followed(self._bright(embeddings, boxes), presence, list(self._memory.given))
+
+    def encode(self, image):
+        self._forget()
+        return super().encode(image)
+
+    def _forget(self) -> None:
+        """As the engine does, use the memory of this thread's last call for something else."""
+        for part in getattr(self._memory, "given", ()):
+            part.fill(np.nan)

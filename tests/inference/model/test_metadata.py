@@ -42,6 +42,15 @@ def test_what_onnx_wrote_is_read(tmp_path):
     assert (metadata.normalise, metadata.precision, metadata.pair) == ("before_padding", "int8", "0123abcd")
     assert metadata.box_convention == "xyxy_input_pixels"
     assert metadata.embeddings == ("image_embedding", "image_embedding_1")
+    assert metadata.state == ()
+    assert metadata.files == PAIR
+
+
+def test_a_pair_that_hands_on_a_state_has_a_third_file(tmp_path):
+    metadata = read_metadata(onnx_file(tmp_path, PROPS | {"qmedsam.state": "memory,reference"}))
+    assert metadata.state == ("memory", "reference")
+    assert metadata.files == (*PAIR, "volume_decoder.onnx")
+    assert read_metadata(onnx_file(tmp_path, PROPS | {"qmedsam.state": ""})).files == PAIR
 
 
 @pytest.mark.parametrize(
@@ -88,11 +97,11 @@ def test_not_an_onnx_file(tmp_path, content):
 def test_content_is_that_which_was_exported(tmp_path):
     for name in PAIR:
         (tmp_path / name).write_bytes((WEIGHTS / name).read_bytes())
-    pair = read_metadata(tmp_path / ENCODER).pair
-    check_content(tmp_path, pair)
+    metadata = read_metadata(tmp_path / ENCODER)
+    check_content(tmp_path, metadata)
 
     damaged = bytearray((tmp_path / ENCODER).read_bytes())
     damaged[len(damaged) // 2] ^= 1  # among the weights: OpenVINO would load it
     (tmp_path / ENCODER).write_bytes(damaged)
     with pytest.raises(SetupError, match="damaged"):
-        check_content(tmp_path, pair)
+        check_content(tmp_path, metadata)

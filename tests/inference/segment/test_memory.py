@@ -55,21 +55,22 @@ class TestShares:
 class TestFit:
     CASE = make_case(np.zeros((10, 200, 300), np.uint8), np.array([[3, 4, 1, 30, 40, 3]] * 20))
 
-    def needed(self, kept_slices: int = 0, lanes: int = 1) -> int:
-        return check_fits(self.CASE, lanes, kept_slices, 2**40)
+    def needed(self, kept_slices: int = 0, lanes: int = 1, states: int = 0) -> int:
+        return check_fits(self.CASE, lanes, kept_slices, states, 2**40)
 
     def test_volume_masks_and_working_memory_are_counted(self):
         pixels = 200 * 300
         assert self.needed() >= 2 * self.CASE.volume.size + pixels * PIXEL_BYTES
         assert self.needed(kept_slices=5) == self.needed() + 5 * pixels * CANVAS_BYTES
+        assert self.needed(states=12345) == self.needed() + 12345
         assert self.needed(lanes=2) >= self.needed() + pixels * PIXEL_BYTES
 
     def test_what_just_fits_is_allowed(self):
-        assert check_fits(self.CASE, 1, 0, self.needed()) == self.needed()
+        assert check_fits(self.CASE, 1, 0, 0, self.needed()) == self.needed()
 
     @pytest.mark.parametrize("missing", [1, 2**40])
     def test_what_cannot_fit_is_refused_with_figures(self, missing):
         allowed = max(0, self.needed() - missing)
         figures = rf"a case of 10 x 200 x 300 voxels needs {-(-self.needed() >> 20)} MB.* allows {allowed >> 20} MB"
         with pytest.raises(CaseError, match=figures):
-            check_fits(self.CASE, 1, 0, allowed)
+            check_fits(self.CASE, 1, 0, 0, allowed)

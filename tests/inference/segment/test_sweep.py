@@ -8,8 +8,9 @@ import pytest
 from inference.cases.case import make_case
 from inference.options import FLATTEN, PROPAGATE, Options
 from inference.segment.plan import make_plan
+from inference.segment.prompts import MARGIN
 from inference.segment.segment_case import segment_case
-from inference.segment.sweep import MARGIN, sweep
+from inference.segment.sweep import sweep
 from tests.support.fake_model import FakeModel
 
 MEMORY = 8 * 2**30

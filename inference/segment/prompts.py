@@ -1,0 +1,126 @@
+"""What prompts the objects of a chain from slice to slice: boxes, or boxes and what was seen of them so far."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..arrays import Array, BoolArray, Float64Array, IntArray
+from ..model.pair import Embeddings, ModelPair, State
+from .objects import ObjectLogits, boxes_on, decoded_objects, full_resolution, tight_box
+from .plan import Plan
+from .zoom import Window
+
+# The next slice's box is the last mask's tight box, grown on every side by this share of the window's longest side.
+MARGIN = 3 / 256
+
+# The box that prompts the volume decoder on each slice of an object whose extent is given. Where it is to be found, the
+# given box holds the object on its own slice only, and it is always the last mask's.
+GIVEN_BOX, LAST_MASK = "given box", "last mask"
+FOLLOWED_BOX: str = GIVEN_BOX
+
+
+class Prompts(ABC):
+    """The prompts of all objects on the next slice of a chain. Chains side by side may share them until they fork."""
+
+    @abstractmethod
+    def fork(self) -> "Prompts":
+        """The same, for a chain that goes its own way from here."""
+
+    @abstractmethod
+    def remaining(self, objects: IntArray) -> IntArray:
+        """Those of the objects that have not ended."""
+
+    @abstractmethod
+    def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
+        """Segment some objects on a slice; what comes of that prompts the next one, once all of it was taken.
+
+        Args:
+            objects: (n,) their indices.
+            embeddings: of the window of the slice.
+        """
+
+
+def first_prompts(plan: Plan, model: ModelPair) -> Prompts:
+    """The prompts on the slices from which the objects of a case start."""
+    return Tracks(plan, model) if plan.follow else Boxes(plan, model)
+
+
+class Boxes(Prompts):
+    """Where there are sweeps, the last mask's box prompts the next slice; else the given boxes prompt every slice."""
+
+    def __init__(self, plan: Plan, model: ModelPair, boxes: Float64Array | None = None) -> None:
+        self.plan, self.model = plan, model
+        self.boxes = plan.prompts.copy() if boxes is None else boxes
+
+    def fork(self) -> "Boxes":
+        return Boxes(self.plan, self.model, self.boxes.copy())
+
+    def remaining(self, objects: IntArray) -> IntArray:
+        return objects
+
+    def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
+        boxes = self.boxes[objects]
+        if self.plan.route.sweeps:
+            self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
+        for found in decoded_objects(self.model, embeddings, window, objects, boxes):
+            yield found
+            if self.plan.route.sweeps and (box := tight_box(found)) is not None:
+                index = found.label - 1
+                self.boxes[index] = _within(_grown(box, window), self.plan.prompts[index])
+
+
+class Tracks(Prompts):
+    """The volume decoder follows the objects: each slice is prompted by a box, and the state that the last one left.
+
+    An object whose extent is to be found ends before the first slice where it is not present, or has no mask.
+    """
+
+    def __init__(self, plan: Plan, model: ModelPair, before: "Tracks | None" = None) -> None:
+        self.plan, self.model = plan, model
+        self.by_mask = plan.extents.to_find | (FOLLOWED_BOX == LAST_MASK)
+        self.boxes: Float64Array = (before.boxes if before else plan.prompts).copy()
+        self.ended: BoolArray = before.ended.copy() if before else np.zeros(len(plan.prompts), np.bool_)
+        self.states: dict[int, list[Array]] = dict(before.states) if before else {}  # by object; never changed in place
+
+    def fork(self) -> "Tracks":
+        return Tracks(self.plan, self.model, self)
+
+    def remaining(self, objects: IntArray) -> IntArray:
+        remaining: IntArray = objects[~self.ended[objects]]
+        return remaining
+
+    def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
+        extents, boxes = self.plan.extents, boxes_on(self.model, window, self.boxes[objects])
+        followed = self.model.follow(embeddings, boxes, extents.place(objects, z), self._state(objects))
+        self._keep_state(objects, followed.state)
+        self.ended[objects] = extents.to_find[objects]  # unless it shows
+        shown = np.flatnonzero(~extents.to_find[objects] | (followed.presence > 0))
+        for found in full_resolution(self.model, followed.logits[shown], window, objects[shown]):
+            index = found.label - 1
+            if self.by_mask[index] and (box := tight_box(found)) is not None:
+                self.boxes[index] = _grown(box, window)
+                self.ended[index] = False
+            yield found
+
+    def _state(self, objects: IntArray) -> State | None:
+        """Of objects on a slice that they start from, nothing; there all of them do."""
+        if int(objects[0]) not in self.states:
+            return None
+        return [np.stack(parts) for parts in zip(*(self.states[index] for index in objects.tolist()), strict=True)]
+
+    def _keep_state(self, objects: IntArray, state: State) -> None:
+        for index, *parts in zip(objects.tolist(), *state, strict=True):
+            self.states[index] = [part.copy() for part in parts]
+
+
+def _grown(box: Float64Array, window: Window) -> Float64Array:
+    margin = MARGIN * max(window.height, window.width)
+    grown: Float64Array = box + np.array([-margin, -margin, margin, margin])
+    return grown
+
+
+def _within(box: Float64Array, given: Float64Array) -> Float64Array:
+    """`box`, but not beyond the `given` one, which holds the object on every slice."""
+    within: Float64Array = np.clip(box, given[[0, 1, 0, 1]], given[[2, 3, 2, 3]])
+    return within if np.all(within[2:] - within[:2] >= 1) else given
