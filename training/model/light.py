@@ -105,7 +105,7 @@ def follow(
 ) -> Followed:
     """`LightModel.follow` with the parts of any model that has them: the one to train, or the one arranged for export."""
     keys = model.slice_memory.keys(embeddings[MEMORY_LEVEL])
-    keys = keys.expand(len(boxes), -1, -1, -1) if image_index is None else keys[image_index]
+    keys = keys.expand(boxes.shape[0], -1, -1, -1) if image_index is None else keys[image_index]
     context = model.slice_memory.context(keys, state, place)
     decoded = model.mask_decoder(embeddings, model.prompt_encoder(boxes), boxes, image_index, context)
     # Without gradient: a slice is to use the mask that it is given, not to be given one that suits it.
