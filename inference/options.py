@@ -35,3 +35,4 @@ class Options:
     overlap: str = SIZE
     zoom: bool = True
     box_batch: int = 16
+    extent: str = "given"
