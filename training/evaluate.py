@@ -2,6 +2,9 @@
 
 A case's scores are means over its objects (`training.scoring.metrics`); a modality's are means over its cases; the
 overall ones are means over modalities, so that a modality with many cases weighs no more than another.
+
+The column "ends", of volumes only, is not the challenge's: DSC on the first and the last eighth of the slices that hold
+an object in the ground truth, taken together.
 """
 
 import argparse

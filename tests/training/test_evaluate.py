@@ -31,6 +31,18 @@ def test_clean_run(folders, capsys):
     assert ALL in output.out
 
 
+def test_ends_are_shown_where_there_are_volumes(folders, capsys):
+    assert main(arguments(folders)) == EXIT_OK
+    cases, flat, deep, both = capsys.readouterr().out.split("\n\n")
+    assert cases.splitlines()[0].split() == ["case", "objects", "DSC", "NSD", "ends"]
+    assert cases.splitlines()[1].split() == ["2DBox_CT_a.npz", "2", "1.0000", "1.0000"]
+    assert cases.splitlines()[4].split() == ["3DBox_MR_a.npz", "1", "0.8000", "1.0000", "1.0000"]
+    assert flat.splitlines()[1].split() == ["cases", "DSC", "NSD"]
+    assert deep.splitlines()[1].split() == both.splitlines()[1].split() == ["cases", "DSC", "NSD", "ends"]
+    assert both.splitlines()[2].split() == ["CT", "2", "0.7500", "0.7500"]
+    assert both.splitlines()[3].split() == ["MR", "2", "0.9000", "1.0000", "1.0000"]
+
+
 def break_missing(file: Path) -> None:
     file.unlink()
 
@@ -116,8 +128,9 @@ def test_csv(folders, tmp_path):
     (folders[0] / "2DBox_CT_a.npz").unlink()
     assert main(arguments(folders, "--csv", str(file))) == EXIT_CASE_FAILED
     table = pd.read_csv(file, keep_default_na=False)
-    assert list(table.columns) == ["case", "modality", "dimensions", "objects", "dsc", "nsd", "problem"]
+    assert list(table.columns) == ["case", "modality", "dimensions", "objects", "dsc", "nsd", "ends", "problem"]
     assert list(table["dsc"]) == [0, 0.5, 1, 0.8]
+    assert list(table["ends"]) == ["", "", "", "1.000000"]
     assert [bool(problem) for problem in table["problem"]] == [True, False, False, False]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gts", "scores.csv", "segs"]
 

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from inference.errors import CaseError, SetupError
 from training.scoring.label_maps import read_segs, read_truth
 from training.scoring.means import MEAN, MEAN_TITLE, by_modality, modality_of
-from training.scoring.metrics import case_scores
+from training.scoring.metrics import case_ends, case_scores
 
 ALL = "2D and 3D"
+MEASURES = ("dsc", "nsd", "ends")
 
 Row = dict[str, str | int | float]
 
@@ -32,9 +33,9 @@ def evaluate_folder(segs: Path, gts: Path, workers: int | None = None) -> pd.Dat
 
     Returns:
         One row per ground truth, sorted by name: `case`, `modality`, `dimensions` ("2D" or "3D"; "unknown" where a
-        ground truth cannot be read and its name does not say), `objects`, `dsc`, `nsd` (0..1) and `problem`. A
-        segmentation that is missing, unreadable or of the wrong shape scores 0 and `problem` says why. A ground truth
-        that is unusable or holds no object has NaN scores, which no mean counts.
+        ground truth cannot be read and its name does not say), `objects`, `dsc`, `nsd`, `ends` (0..1; `ends` is NaN in
+        2D) and `problem`. A segmentation that is missing, unreadable or of the wrong shape scores 0 and `problem` says
+        why. A ground truth that is unusable or holds no object has NaN scores, which no mean counts.
 
     Raises:
         SetupError: there is no such folder, or no ground truth in it.
@@ -61,7 +62,7 @@ def _map(function: Callable[[str], Row], names: list[str], workers: int) -> Iter
 
 def _score_case(segs: Path, gts: Path, name: str) -> Row:
     row = {"case": name, "modality": modality_of(name), "dimensions": _promised_dimensions(name), "objects": 0}
-    unusable = {"dsc": np.nan, "nsd": np.nan}
+    unusable = dict.fromkeys(MEASURES, np.nan)
     try:
         gt, spacing = read_truth(gts / name)
     except CaseError as error:
@@ -72,11 +73,13 @@ def _score_case(segs: Path, gts: Path, name: str) -> Row:
         if seg.shape != gt.shape:
             raise CaseError(f"'segs' has shape {seg.shape}, the ground truth {gt.shape}")
         dsc, nsd = case_scores(gt, seg, spacing)
+        ends = case_ends(gt, seg)
     except CaseError as error:
-        return row | {"dsc": 0.0, "nsd": 0.0, "problem": f"{segs / name}: {error}; scores 0"}
+        worst = {"dsc": 0.0, "nsd": 0.0, "ends": 0.0 if gt.ndim == 3 else np.nan}
+        return row | worst | {"problem": f"{segs / name}: {error}; scores 0"}
     except ValueError as error:
         return row | unusable | {"problem": f"{gts / name}: {error}; not scored"}
-    return row | {"dsc": dsc, "nsd": nsd, "problem": ""}
+    return row | {"dsc": dsc, "nsd": nsd, "ends": ends, "problem": ""}
 
 
 def _promised_dimensions(name: str) -> str:
@@ -91,9 +94,9 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
         scores: rows of `evaluate_folder`.
 
     Returns:
-        Columns `cases`, `dsc`, `nsd`; index (`dimensions`, `modality`), where `dimensions` is "2D", "3D" or `ALL` and
-        `modality` is a modality or `MEAN`. `ALL` is there only where there are both; the headline of the challenge's
-        tables is ("2D", `MEAN`) or (`ALL`, `MEAN`).
+        Columns `cases`, `dsc`, `nsd`, `ends`; index (`dimensions`, `modality`), where `dimensions` is "2D", "3D" or
+        `ALL` and `modality` is a modality or `MEAN`. `ALL` is there only where there are both; the headline of the
+        challenge's tables is ("2D", `MEAN`) or (`ALL`, `MEAN`).
     """
     scopes = dict(list(scores.groupby("dimensions")))
     if {"2D", "3D"} <= scopes.keys():
@@ -102,17 +105,22 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _means(scores: pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame({measure: by_modality(scores, measure) for measure in ("dsc", "nsd")})
+    table = pd.DataFrame({measure: by_modality(scores, measure) for measure in MEASURES})
     table.insert(0, "cases", pd.Series({**Counter(scores["modality"]), MEAN: len(scores)}))
     return table
 
 
 def report(scores: pd.DataFrame) -> str:
-    """Scores per case and their means as text tables."""
-    upper = {"dsc": "DSC", "nsd": "NSD"}
-    cases = scores[["case", "objects", "dsc", "nsd"]].rename(columns=upper)
-    means = summarise(scores).rename(columns=upper, index={MEAN: MEAN_TITLE}).groupby(level="dimensions", sort=False)
-    tables = [cases.to_string(index=False, float_format="{:.4f}".format)]
-    for scope, table in means:
-        tables.append(f"{scope}\n{table.droplevel(0).to_string(float_format='{:.4f}'.format, index_names=False)}")
+    """Scores per case and their means as text tables; `ends` only where there are volumes."""
+    means = summarise(scores).rename(index={MEAN: MEAN_TITLE}).groupby(level="dimensions", sort=False)
+    tables = [_as_text(scores[["case", "objects", *MEASURES]], index=False)]
+    tables += [f"{scope}\n{_as_text(table.droplevel(0), index_names=False)}" for scope, table in means]
     return "\n\n".join(tables)
+
+
+def _as_text(table: pd.DataFrame, **layout: bool) -> str:
+    shown = table.rename(columns={"dsc": "DSC", "nsd": "NSD"})
+    if shown["ends"].isna().all():
+        return shown.drop(columns="ends").to_string(float_format="{:.4f}".format, **layout)
+    shown["ends"] = ["" if value != value else f"{value:.4f}" for value in shown["ends"]]
+    return shown.to_string(float_format="{:.4f}".format, **layout)

@@ -5,6 +5,7 @@ from torch import nn
 
 from inference.arrays import Array, Float32Array
 from inference.model.metadata import AFTER_PADDING, Metadata
+from inference.model.pair import Followed, State
 
 
 class TorchModel:
@@ -21,11 +22,12 @@ class TorchModel:
             embeddings=(),
             precision="float32",
             pair="",
+            state=model.state,
         )
         self._model, self._device = model, torch.device(device)
         self.threads = 1  # that call it side by side
 
-    def prepare(self, streams: int) -> None:
+    def prepare(self, streams: int, follow: bool = False) -> None:
         """Nothing to prepare."""
 
     @torch.inference_mode()
@@ -35,6 +37,18 @@ class TorchModel:
 
     @torch.inference_mode()
     def decode(self, embeddings: list[Array], boxes: Float32Array) -> Float32Array:
-        on_device = tuple(torch.from_numpy(embedding).to(self._device) for embedding in embeddings)
-        logits, _ = self._model.decode(on_device, torch.from_numpy(boxes).to(self._device), None)
+        logits, _ = self._model.decode(tuple(map(self._tensor, embeddings)), self._tensor(boxes), None)
         return logits.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def follow(self, embeddings: list[Array], boxes: Float32Array, place: Float32Array, state: State | None) -> Followed:
+        on_device = tuple(self._tensor(embedding) for embedding in embeddings)
+        before = self._model.empty_state(len(boxes), on_device[0])
+        if state is not None:
+            before = type(before)(*map(self._tensor, state))
+        followed = self._model.follow(on_device, self._tensor(boxes), self._tensor(place), before)
+        logits, presence, *after = (part.float().cpu().numpy() for part in (*followed[:2], *followed.state))
+        return Followed(logits, presence, after)
+
+    def _tensor(self, array: Array) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)

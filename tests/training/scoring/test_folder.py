@@ -31,6 +31,28 @@ def test_means_over_cases_then_over_modalities(folders):
     assert summarise(scores)["cases"][ALL, MEAN] == 4
 
 
+def test_ends_of_volumes_count_in_means_and_images_have_none(folders):
+    segs, gts = folders
+    one_of_two = np.zeros((4, 6, 6), np.uint8)
+    one_of_two[1] = 1
+    write_pair(segs, gts, "3DBox_CT_a.npz", np.ones((4, 6, 6), np.uint8), one_of_two)  # its ends are slices 0 and 3
+    scores = evaluate_folder(*folders, workers=1)
+    assert list(scores["ends"].dropna()) == [0, 1]
+    means = summarise(scores)["ends"]
+    assert means["3D", "CT"] == means[ALL, "CT"] == 0
+    assert means["3D", MEAN] == means[ALL, MEAN] == 0.5
+    assert means["2D"].isna().all()
+
+
+def test_ends_of_a_missing_volume_are_zero_and_of_a_missing_image_blank(folders):
+    segs, _ = folders
+    (segs / "2DBox_CT_a.npz").unlink()
+    (segs / "3DBox_MR_a.npz").unlink()
+    ends = evaluate_folder(*folders, workers=1).set_index("case")["ends"]
+    assert np.isnan(ends["2DBox_CT_a.npz"])
+    assert ends["3DBox_MR_a.npz"] == 0
+
+
 def test_no_table_for_both_where_there_is_one_kind(folders):
     scores = evaluate_folder(*folders, workers=1)
     assert set(summarise(scores[:3]).index.get_level_values("dimensions")) == {"2D"}
@@ -53,6 +75,7 @@ def test_case_without_objects_counts_in_no_mean(folders):
     write_pair(segs, gts, "2DBox_CT_c.npz", np.zeros((9, 9), np.uint8), np.ones((9, 9), np.uint8))
     scores = evaluate_folder(segs, gts, workers=1)
     assert scores["dsc"].isna().sum() == 1
+    assert not scores["problem"].any()
     assert summarise(scores)["dsc"]["2D", "CT"] == 0.75
 
 
@@ -83,3 +106,4 @@ def test_perfect_score_on_real_ground_truths(shared_data, tmp_path):
             np.savez(tmp_path / "segs" / name, segs=case["gts"])
     scores = evaluate_folder(tmp_path / "segs", tmp_path / "gts", workers=1)
     assert (scores[["dsc", "nsd"]] == 1).all(axis=None)
+    assert (scores["ends"] == [None, 1, 1]).tolist() == [False, True, True]

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from training.scoring.metrics import (
     case_dice,
+    case_ends,
     case_scores,
     dice,
     neighbour_codes,
@@ -185,6 +186,7 @@ class TestCaseScores:
     def test_no_object_no_score(self):
         empty = np.zeros((4, 4), np.uint8)
         assert np.isnan(case_scores(empty, empty)).all()
+        assert np.isnan(case_scores(empty, empty + 1)).all()
 
     def test_bad_arguments(self):
         labels = np.ones((2, 3, 3), np.uint8)
@@ -195,3 +197,58 @@ class TestCaseScores:
         for spacing in [(1, 1), (0, 1, 1), (1, np.nan, 1), (-1, 1, 1)]:
             with pytest.raises(ValueError, match="spacing"):
                 case_scores(labels, labels, spacing)
+
+
+class TestCaseEnds:
+    @pytest.mark.parametrize(
+        ("slices", "ends"),
+        [
+            (1, [0]),
+            (2, [0, 1]),
+            (3, [0, 2]),
+            (11, [0, 10]),  # 11 / 8 = 1.375
+            (12, [0, 1, 10, 11]),  # 1.5: to even, 2
+            (20, [0, 1, 18, 19]),  # 2.5: to even, 2
+            (21, [0, 1, 2, 18, 19, 20]),
+        ],
+    )
+    def test_end_slices_are_an_eighth_at_either_end(self, slices: int, ends: list[int]):
+        gts = np.zeros((slices + 4, 2, 2), np.uint8)
+        gts[2:-2] = 1
+        only_ends = np.zeros_like(gts)
+        only_ends[np.add(ends, 2)] = 1
+        assert case_ends(gts, only_ends) == 1
+        assert case_ends(gts, gts - only_ends) == 0  # all slices but these: nothing of the ends is found
+        for z in ends:
+            one_less = only_ends.copy()
+            one_less[z + 2] = 0
+            assert case_ends(gts, one_less) == pytest.approx(2 * (len(ends) - 1) / (2 * len(ends) - 1))
+
+    def test_end_slices_count_as_one_mask(self):
+        gts, segs = np.zeros((5, 1, 8), np.uint8), np.zeros((5, 1, 8), np.uint8)
+        gts[0, 0, :2], gts[1:4, 0], gts[4, 0, :6] = 1, 1, 1
+        segs[0, 0, 1:3], segs[4, 0, :3] = 1, 1
+        # 1 of 2 and 2 on slice 0, 3 of 6 and 3 on slice 4: 2 * (1 + 3) / (8 + 5); a mean of slices is (1/2 + 2/3) / 2.
+        assert case_ends(gts, segs) == pytest.approx(8 / 13)
+
+    def test_mean_over_objects_with_one_missed(self):
+        gts = np.zeros((6, 4, 4), np.uint8)
+        gts[:3, :2], gts[2:, 2:] = 1, 3
+        assert case_ends(gts, np.where(gts == 3, 0, gts)) == 0.5
+
+    def test_slices_without_the_object_are_no_end_and_beyond_the_ends_nothing_counts(self):
+        gts = mask((9, 2, 2), slice(2, 7)).astype(np.uint8)
+        gts[4] = 0  # a gap: slices 2, 3, 5 and 6 hold the object
+        assert case_ends(gts, np.ones_like(gts)) == 1
+        ends = np.zeros_like(gts)
+        ends[[2, 6]] = 1
+        assert case_ends(gts, ends) == 1
+
+    def test_images_and_volumes_without_objects_have_none(self):
+        square = np.ones((4, 4), np.uint8)
+        assert np.isnan(case_ends(square, square))
+        assert np.isnan(case_ends(np.zeros((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8)))
+
+    def test_shapes_that_differ(self):
+        with pytest.raises(ValueError, match="shapes"):
+            case_ends(np.ones((2, 3, 3), np.uint8), np.ones((1, 3, 3), np.uint8))

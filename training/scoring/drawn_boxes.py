@@ -1,0 +1,50 @@
+"""The boxes that a person would draw on one slice of each object of a volume, from its ground truth."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+
+from inference.cases.case import Case
+
+MARGIN = 0.05  # sides move outward by up to this share of the box's width or height
+
+
+def with_drawn_boxes(case: Case, gts: np.ndarray, name: str) -> Case:
+    """A volume with drawn boxes in place of its own; the box of an object that the ground truth does not hold, which
+    nobody could draw, is unusable.
+
+    Args:
+        case: its boxes say between which slices to draw, in the middle.
+        gts: (D, H, W); label i is the object of the i-th box, from 1.
+        name: of the case; together with an object's label, the seed of its box.
+    """
+    boxes, usable = np.zeros_like(case.boxes), np.zeros_like(case.usable)
+    for index in np.flatnonzero(case.usable).tolist():
+        mask = gts == index + 1
+        if mask.any():
+            low, high = case.boxes[index, [2, 5]]
+            rng = np.random.default_rng([zlib.crc32(name.encode()), index + 1])
+            boxes[index], usable[index] = draw_box(mask, int(low + high) // 2, rng), True
+    return replace(case, boxes=boxes, usable=usable)
+
+
+def draw_box(mask: np.ndarray, middle: int, rng: np.random.Generator) -> np.ndarray:
+    """A box on one slice: tight around the object there, every side moved outward by a random 0 to 5 % of the box's
+    width or height, rounded to whole pixels and clipped to the image.
+
+    Args:
+        mask: bool (D, H, W), not empty.
+        middle: the slice to draw on; where it does not hold the object, the nearest that does, of two the lower.
+
+    Returns:
+        (6,) `x_min, y_min, z, x_max, y_max, z`, voxel indices; the last voxel belongs to the box.
+    """
+    held = np.flatnonzero(mask.any(axis=(1, 2)))
+    z = held[np.argmin(np.abs(held - middle))]
+    pixels = np.argwhere(mask[z])[:, ::-1]  # x, y
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    margins = np.rint((high + 1 - low) * rng.uniform(0, MARGIN, (2, 2))).astype(int)
+    height, width = mask.shape[1:]
+    low, high = np.maximum(low - margins[0], 0), np.minimum(high + margins[1], [width - 1, height - 1])
+    return np.array([*low, z, *high, z], float)
