@@ -32,6 +32,8 @@ class Clips:
         slice.
     places: (N, T, 3) float32: slices to the object's first and last one (-1 where not told) and from its start slice.
     told: (N, T) bool: the true mask is handed on to the next slice in place of what was decoded.
+    boxed: (N,) bool: after the start slice, the box is one around the last mask, as it always is where the extent is
+        not told.
     """
 
     frames: Tensor
@@ -39,6 +41,7 @@ class Clips:
     boxes: Tensor
     places: Tensor
     told: Tensor
+    boxed: Tensor
 
 
 @dataclass(frozen=True)

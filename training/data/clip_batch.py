@@ -9,7 +9,7 @@ from torch import Tensor
 from training.data.augmentation import Intensities, draw_intensities
 from training.data.batch import Batch, Clips, render_images
 from training.data.boxes import tight_boxes
-from training.data.clips import ClipSample
+from training.data.clips import MARGIN_FOUND, ClipSample
 from training.data.config import DataConfig
 from training.data.motion import (
     box_of_volume,
@@ -20,8 +20,6 @@ from training.data.motion import (
     with_noise,
 )
 from training.data.warp import stack
-
-GROWTH = 3.0  # input px by which the box around a mask is grown on each side, as at run time
 
 
 def with_clips(batch: Batch, rng: np.random.Generator, samples: list[ClipSample], config: DataConfig) -> Batch:
@@ -52,13 +50,13 @@ def render_clips(
     rows, slots = torch.from_numpy(owners).to(device).T[..., None]
     frames = rows * length + torch.arange(length, device=device)
     masks = (warped[frames, slots] > 127.5).float()
-    boxes, places, told = (
+    boxes, places, told, boxed = (
         torch.from_numpy(np.concatenate([getattr(sample, name) for sample in samples])).to(device)
-        for name in ("boxes", "places", "told")
+        for name in ("boxes", "places", "told", "boxed")
     )
     low, high = boxes.clamp(0, config.input_size).split(2, dim=1)
     boxes = torch.cat([low, torch.maximum(high, low + 1)], dim=1)
-    return images, Clips(frames, masks, boxes, places, told)
+    return images, Clips(frames, masks, boxes, places, told, boxed)
 
 
 def repeated(intensities: Intensities, times: int) -> Intensities:
@@ -88,13 +86,14 @@ def still_pairs(rng: np.random.Generator, batch: Batch, config: DataConfig) -> t
     boxes = box_of_volume(rng, batch.boxes, before, motion.section[rows], size)
     is_there = before.flatten(1).any(dim=1)
     is_found = torch.from_numpy(rng.random(len(rows)) < config.clips.found).to(device) & is_there
-    on_start = (tight_boxes(before) + rng.random() * GROWTH * boxes.new_tensor([-1, -1, 1, 1])).clamp(0, size)
+    on_start = (tight_boxes(before) + rng.random() * MARGIN_FOUND * size * boxes.new_tensor([-1, -1, 1, 1])).clamp(0, size)
     clips = Clips(
         frames=torch.stack([owner, ~owner], dim=1),
         masks=torch.stack([before.float(), batch.masks], dim=1),
         boxes=torch.where(is_found[:, None], on_start, boxes),
         places=torch.where(is_found[:, None, None], unknown_extent(places), places),
         told=torch.from_numpy(rng.random((len(rows), 2)) < 0.5).to(device),
+        boxed=torch.from_numpy(rng.random(len(rows)) < config.clips.boxed).to(device),
     )
     kept = torch.nonzero(is_there)[:, 0]
     return images, Clips(**{entry.name: getattr(clips, entry.name)[kept] for entry in fields(Clips)})

@@ -14,6 +14,9 @@ from training.data.objects import VolumeObject, slices_with
 from training.data.sampling import SamplingConfig, sample_weights
 from training.data.warp import SourceCrop, cut_source
 
+# How far the box around a mask is grown on each side for the next slice, of the input's side: within the given box, or
+# where there is none (as in the runtime, `inference.segment`).
+MARGIN_GIVEN, MARGIN_FOUND = 12 / 256, 3 / 256
 UNKNOWN = -1  # slices to an end that is not known
 START_SPREAD = 0.4  # of half an object's length: how far from the middle other start slices lie (standard deviation)
 
@@ -33,6 +36,7 @@ class ClipConfig:
     at_end: share of the clips that end on the object's last slice in their direction.
     stride: probability that a clip takes every second slice.
     told: share of slices after which the true mask is handed on in place of what was decoded.
+    boxed: share of objects whose box on later slices is one around the last mask, in place of the given one.
     box_low, box_high: sides of boxes move outward by a part of the box's width or height up to a number in between.
     crop, largest_zoom: as in `AugmentationConfig`; the runtime magnifies volumes less often than images.
     modality_weights: share of the clips by modality; one not named weighs 1.
@@ -46,6 +50,7 @@ class ClipConfig:
     at_end: float = 0.3
     stride: float = 0.25
     told: float = 0.2
+    boxed: float = 0.5
     box_low: float = 0.05
     box_high: float = 0.1
     crop: float = 0.4
@@ -62,13 +67,14 @@ class ClipSample:
     """A clip of T slices with K objects, augmented but not rendered.
 
     sources: T crops with K masks each. boxes: (K, 4) float32 xyxy in input px, not clipped. places: (K, T, 3) float32,
-    slices to the object's first and last one and from the start slice. told: (K, T) bool, see `ClipConfig`.
+    slices to the object's first and last one and from the start slice. told: (K, T) bool and boxed: (K,) bool, see `ClipConfig`.
     """
 
     sources: list[SourceCrop]
     boxes: np.ndarray
     places: np.ndarray
     told: np.ndarray
+    boxed: np.ndarray
 
 
 class ClipSource:
@@ -135,7 +141,7 @@ def draw_clip(
     boxes = np.array([loose_box(rng, hull @ matrix[:2, :2].T + matrix[:2, 2], config) for hull in hulls], np.float32)
     places = np.array([[place(z, item, slices[0], is_found) for z in slices] for item in objects], np.float32)
     told = rng.random(places.shape[:2]) < config.told
-    return ClipSample(sources, boxes, places, told)
+    return ClipSample(sources, boxes, places, told, rng.random(len(objects)) < config.boxed)
 
 
 def draw_slices(

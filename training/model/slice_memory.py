@@ -122,9 +122,10 @@ def comparisons(keys: Tensor, state: SliceState) -> Tensor:
     signed, before = state.memory[:, :1], state.memory[:, 1:]
     known = (signed.abs().amax(dim=(1, 2, 3), keepdim=True) > 0).to(keys.dtype)
     inside, outside = known * (signed + 1) / 2, known * (1 - signed) / 2
-    inside_mean, outside_mean = local_mean(inside), local_mean(outside)
-    near_object = (keys * local_mean(inside * before)).sum(dim=1, keepdim=True) / (inside_mean + LEAST)
-    near_background = (keys * local_mean(outside * before)).sum(dim=1, keepdim=True) / (outside_mean + LEAST)
+    parts = torch.cat([inside, outside, inside * before, outside * before], dim=1)
+    inside_mean, outside_mean, object_sum, background_sum = local_mean(parts).split([1, 1, KEY_WIDTH, KEY_WIDTH], dim=1)
+    near_object = (keys * object_sum).sum(dim=1, keepdim=True) / (inside_mean + LEAST)
+    near_background = (keys * background_sum).sum(dim=1, keepdim=True) / (outside_mean + LEAST)
     object_key, surroundings_key = state.reference[:, :, None, None].chunk(2, dim=1)
     like_object = (keys * object_key).sum(dim=1, keepdim=True)
     like_surroundings = (keys * surroundings_key).sum(dim=1, keepdim=True)
@@ -142,13 +143,20 @@ def comparisons(keys: Tensor, state: SliceState) -> Tensor:
 
 
 def local_mean(maps: Tensor) -> Tensor:
-    return F.avg_pool2d(maps, LOCAL, stride=1, padding=LOCAL // 2)
+    """Mean over LOCAL x LOCAL pixels, with zeros beyond the border; one axis after the other, which is less work."""
+    along_y = F.avg_pool2d(maps, (LOCAL, 1), stride=1, padding=(LOCAL // 2, 0))
+    return F.avg_pool2d(along_y, (1, LOCAL), stride=1, padding=(0, LOCAL // 2))
+
+
+def local_max(maps: Tensor) -> Tensor:
+    """Largest value in LOCAL x LOCAL pixels."""
+    along_y = F.max_pool2d(maps, (LOCAL, 1), stride=1, padding=(LOCAL // 2, 0))
+    return F.max_pool2d(along_y, (1, LOCAL), stride=1, padding=(0, LOCAL // 2))
 
 
 def reference_of(mask: Tensor, keys: Tensor) -> Tensor:
     """Mean appearance inside a mask (N, 1, h, w), and in its surroundings: (N, 2 * KEY_WIDTH)."""
-    near = F.max_pool2d(F.max_pool2d(mask, LOCAL, stride=1, padding=LOCAL // 2), LOCAL, stride=1, padding=LOCAL // 2)
-    ring = (1 - mask) * (near > 0.5)
+    ring = (1 - mask) * (local_max(local_max(mask)) > 0.5)
     means = [(part * keys).sum(dim=(2, 3)) / (part.sum(dim=(2, 3)) + 1) for part in (mask, ring)]
     return torch.cat(means, dim=1)
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from training.data.batch import Clips
 from training.data.boxes import tight_boxes
-from training.data.clip_batch import GROWTH
+from training.data.clips import MARGIN_FOUND, MARGIN_GIVEN
 from training.trainer.losses import MASK_LOSSES, bce_loss
 
 PRESENCE = 0.2  # weight of the presence head
@@ -25,7 +25,7 @@ def clip_loss(
     """
     count, length = clips.frames.shape
     state, boxes = model.empty_state(count, embeddings[0]), clips.boxes
-    extent_unknown = clips.places[:, 0, :1] < 0
+    is_found = clips.places[:, 0, :1] < 0
     mask_losses, presence_losses = [], []
     for t in range(length):
         place, frames, masks = clips.places[:, t], clips.frames[:, t], clips.masks[:, t]
@@ -35,7 +35,9 @@ def clip_loss(
         presence_losses.append(F.binary_cross_entropy_with_logits(followed.presence.float(), present))
         with torch.no_grad():
             handed_on = torch.where(clips.told[:, t, None, None], masks, followed.low_res_logits.float().sigmoid())
-            boxes = torch.where(extent_unknown, box_around(handed_on > 0.5, boxes), boxes)
+            found = box_around(handed_on > 0.5, boxes, MARGIN_FOUND)
+            within = intersection(box_around(handed_on > 0.5, boxes, MARGIN_GIVEN), clips.boxes)
+            boxes = torch.where(is_found, found, torch.where(clips.boxed[:, None], within, clips.boxes))
         state = model.remember(handed_on, followed.state)
     mask_loss, presence_loss = torch.stack(mask_losses).mean(), torch.stack(presence_losses).mean()
     name = f"clips_of_{length}"
@@ -57,7 +59,13 @@ def masks_loss(weights: dict[str, float], logits: Tensor, masks: Tensor) -> Tens
     return loss
 
 
-def box_around(masks: Tensor, last: Tensor) -> Tensor:
-    """Boxes (N, 4) around masks (N, S, S) bool, grown as at run time; the last one where a mask is empty."""
-    grown = tight_boxes(masks) + GROWTH * last.new_tensor([-1, -1, 1, 1])
+def box_around(masks: Tensor, last: Tensor, margin: float) -> Tensor:
+    """Boxes (N, 4) around masks (N, S, S) bool, grown by a part of their side; the last one where a mask is empty."""
+    grown = tight_boxes(masks) + margin * masks.shape[-1] * last.new_tensor([-1, -1, 1, 1])
     return torch.where(masks.flatten(1).any(dim=1, keepdim=True), grown.clamp(0, masks.shape[-1]), last)
+
+
+def intersection(boxes: Tensor, given: Tensor) -> Tensor:
+    """What of `boxes` (N, 4) lies in the given ones; these, where hardly anything does."""
+    low, high = torch.maximum(boxes[:, :2], given[:, :2]), torch.minimum(boxes[:, 2:], given[:, 2:])
+    return torch.where((high - low >= 1).all(dim=1, keepdim=True), torch.cat([low, high], dim=1), given)

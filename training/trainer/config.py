@@ -15,6 +15,7 @@ STAGES = (0, 1, 2, 3)
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("stable", "cosine", "plateau")
 PRECISIONS = ("bf16", "float32")
+PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "slice_memory")
 LOSSES = (*MASK_LOSSES, "iou")
 
 
@@ -85,7 +86,9 @@ class TrainConfig:
     """A run.
 
     output: folder of its checkpoints, logs and plots. stage: 0 floating point, 1 quantized encoder, 2 quantized
-    decoder, 3 both. init: checkpoint to start from (stages 1 to 3 need one). quantization: what is quantized.
+    decoder, 3 both. init: checkpoint to start from (stages 1 to 3 need one). frozen: parts of the model that stay as
+    they are in stage 0, e.g. `image_encoder`. keep_batchnorm: BatchNorm keeps the running statistics that it has, as in
+    stages 1 to 3: for runs that change a trained model a little, on batches of mixed kinds. quantization: what is quantized.
     losses: weights by name (`training.trainer.losses.MASK_LOSSES`, `iou`). ema: decay of the averaged weights, which
     are then those that are validated and kept; 0 for none. precision: `bf16` or `float32`. checkpoint_minutes:
     between two saves. log_steps: between two rows of the log. threads: CPU threads of a step (None: torch's default).
@@ -97,6 +100,8 @@ class TrainConfig:
     stage: int = 0
     model: str = "litemedsam"
     init: str | None = None
+    frozen: tuple[str, ...] = ()
+    keep_batchnorm: bool = False
     quantization: Recipe = field(default_factory=Recipe)
     losses: dict[str, float] = field(default_factory=lambda: {"dice": 1.0, "focal": 1.0})
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -116,6 +121,9 @@ class TrainConfig:
         check_choice("precision", self.precision, PRECISIONS)
         if self.stage > 0 and self.init is None:
             raise ValueError(f"stage {self.stage} starts from a checkpoint: set init=PATH")
+        object.__setattr__(self, "frozen", tuple(self.frozen))  # YAML has lists
+        for name in self.frozen:
+            check_choice("frozen", name, PARTS)
         if self.budget == BudgetConfig():
             raise ValueError("no budget: set budget.epochs, budget.samples or budget.minutes")
         if not self.losses:

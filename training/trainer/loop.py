@@ -66,7 +66,7 @@ def open_run(config: TrainConfig, model: nn.Module, loader: Loader, resume: Path
     """A new run, or one as its checkpoint left it."""
     resume = resume or Path(config.output) / LAST
     checkpoint = resume if resume.exists() else None
-    set_scales(model, config.stage, loader, checkpoint)
+    set_scales(model, config, loader, checkpoint)
     optimizer = make_optimizer(model, config.optimizer)
     run = Run(
         folder=Path(config.output),
@@ -109,7 +109,7 @@ class Loop:
         state = self.run.state
         epoch, position = divmod(state.step, self.loader.steps_per_epoch)
         last_step = state.step - position + self.loader.steps_per_epoch
-        set_training(self.run.model, self.config.stage)
+        set_training(self.run.model, self.config)
         self.clock.begin_epoch()
         is_hidden = None if self.processes.is_first else True
         with tqdm(desc=f"epoch {epoch}", total=last_step, initial=state.step, disable=is_hidden) as bar:

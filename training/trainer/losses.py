@@ -46,8 +46,12 @@ def border_weights(masks: Tensor) -> Tensor:
     How near a border is, is read off the mean of the mask around the pixel: at a straight border half of the
     surroundings are object.
     """
-    kernel = 2 * BORDER_RADIUS + 1
-    mean = F.avg_pool2d(masks[:, None], kernel, stride=1, padding=BORDER_RADIUS, count_include_pad=False)[:, 0]
+    mean = masks[:, None]
+    for axis in (0, 1):  # the mean over a square, one axis after the other: a quarter of the time
+        kernel, padding = [1, 1], [0, 0]
+        kernel[axis], padding[axis] = 2 * BORDER_RADIUS + 1, BORDER_RADIUS
+        mean = F.avg_pool2d(mean, kernel, stride=1, padding=padding, count_include_pad=False)
+    mean = mean[:, 0]
     return 1 + BORDER_WEIGHT * (2 * (mean - masks).abs()).clamp(max=1.0)
 
 

@@ -10,11 +10,11 @@ from training.data.loader import Loader
 from training.model import build_model
 from training.model.checkpoint import load_model, read_checkpoint
 from training.quantization import Recipe, calibrate, expect_scales, quantize, with_unsigned
-from training.trainer.config import TrainConfig
+from training.trainer.config import PARTS, TrainConfig
 
 # Parts that learn in each stage; all others are frozen: no gradient, BatchNorm by its running statistics.
 TRAINED = {
-    0: ("image_encoder", "prompt_encoder", "mask_decoder"),
+    0: PARTS,
     1: ("image_encoder",),
     2: ("mask_decoder",),
     3: ("image_encoder", "mask_decoder"),
@@ -35,14 +35,23 @@ def make_model(config: TrainConfig) -> nn.Module:
         quantize(
             model, replace(config.quantization, mask_decoder=config.stage > 1 and config.quantization.mask_decoder)
         )
-    return freeze(model, config.stage)
+    if config.data.clips.per_batch:
+        if not hasattr(model, "learn_to_follow"):
+            raise ValueError(f"data.clips: the model {model.name} cannot follow objects through volumes")
+        model.learn_to_follow()
+    return freeze(model, config)
 
 
-def freeze(model: nn.Module, stage: int) -> nn.Module:
+def freeze(model: nn.Module, config: TrainConfig) -> nn.Module:
     """Give the trained parts of a stage gradients, and the others none, in place; returns the model."""
     for name, part in model.named_children():
-        part.requires_grad_(name in TRAINED[stage])
+        part.requires_grad_(is_trained(name, config))
     return model
+
+
+def is_trained(part: str, config: TrainConfig) -> bool:
+    """Whether a part of the model learns in a run."""
+    return part in TRAINED[config.stage] and part not in config.frozen
 
 
 def make_teacher(config: TrainConfig, student: nn.Module) -> nn.Module | None:
@@ -63,26 +72,26 @@ def make_teacher(config: TrainConfig, student: nn.Module) -> nn.Module | None:
     return teacher
 
 
-def set_scales(model: nn.Module, stage: int, loader: Loader, checkpoint: Path | None) -> None:
+def set_scales(model: nn.Module, config: TrainConfig, loader: Loader, checkpoint: Path | None) -> None:
     """Make the scales of a quantized model's activations ready: to be loaded from the checkpoint that the run goes on
     from, or, at its start, from what a few batches show."""
-    if stage > 0 and checkpoint is not None:
+    if config.stage > 0 and checkpoint is not None:
         saved_recipe = Recipe.from_dict(read_checkpoint(checkpoint).recipe or {})
         expect_scales(with_unsigned(model, saved_recipe.unsigned))
-    elif stage > 0:
+    elif config.stage > 0:
         calibrate(model, [loader.batch(step) for step in range(CALIBRATION_BATCHES)])
-    freeze(model, stage)  # quantizers that have lost their sign bit are new
+    freeze(model, config)  # quantizers that have lost their sign bit are new
 
 
-def set_training(model: nn.Module, stage: int) -> None:
+def set_training(model: nn.Module, config: TrainConfig) -> None:
     """Put the trained parts in training mode and the frozen ones in eval mode.
 
     Quantization-aware training starts from a trained model, in batches of two to four: BatchNorm keeps the running
     statistics that it has, which are also those that are merged into the weights at export.
     """
     for name, part in model.named_children():
-        part.train(name in TRAINED[stage])
-    if stage > 0:
+        part.train(is_trained(name, config))
+    if config.stage > 0 or config.keep_batchnorm:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
