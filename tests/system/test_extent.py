@@ -30,12 +30,12 @@ def test_objects_are_followed_from_the_slice_that_is_marked(tmp_path, cases, run
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], r"needs weights with a volume_decoder\.onnx"), (["--strategy", "flatten"], "leave out --strategy flatten")],
+    [([], "needs weights with a volume_decoder.onnx"), (["--strategy", "flatten"], "leave out --strategy flatten")],
 )
 def test_what_cannot_find_extents_is_refused_before_any_work(cases, run, arguments, reason):
     result = run("-i", cases[0], "-o", cases[1], "--extent", "find", *arguments)
     assert result.returncode == EXIT_SETUP
     (line,) = result.stderr.splitlines()
     assert line.startswith("ERROR: --extent find ")
-    assert reason.replace("\\", "") in line
+    assert reason in line
     assert not cases[1].exists()
