@@ -77,7 +77,7 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
             return EXIT_OK
         from .segment.memory import share_out
 
-        share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
+        share = share_out(model.metadata, options.box_batch, memory, model.threads)
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read. That it is a

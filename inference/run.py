@@ -82,7 +82,7 @@ def _run_job(
     earlier = job.targets
     try:
         with only_case_errors():
-            share = share_out(model.metadata.model, options.box_batch, memory, model.threads)
+            share = share_out(model.metadata, options.box_batch, memory, model.threads)
             case = _read(job, share.case_bytes)
             if case.warnings or case.problems:
                 progress.clear()

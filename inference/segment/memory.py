@@ -7,6 +7,7 @@ from ..memory_limit import MB, USABLE
 
 if TYPE_CHECKING:
     from ..cases.case import Case
+    from ..model.metadata import Metadata
 
 # Slices of a volume at once; more than one only where there is at least this much memory, and the models take no more
 # than half of it.
@@ -27,13 +28,15 @@ class Cost(NamedTuple):
     Attributes:
         runtime: interpreter, libraries, both models compiled, one image encoded, one box decoded.
         lanes: the same models compiled a second time, for two inferences at once.
-        box: one box more in a block of the decoder, in each of these three. The engine does not give it back.
-        state: what the volume decoder hands on of an object from a slice to the next.
+        box: one box more in a block of a decoder, in each of these three. The engine does not give it back.
+        volume_decoder: compiled beside the others, one object followed.
+        state: what it hands on of an object from a slice to the next.
     """
 
     runtime: int
     lanes: int
     box: int
+    volume_decoder: int = 60 * MB
     state: int = 300 * KB
 
 
@@ -60,19 +63,20 @@ class Share(NamedTuple):
     case_bytes: int
 
 
-def share_out(model: str, box_batch: int, memory: int, threads: int) -> Share:
+def share_out(metadata: "Metadata", box_batch: int, memory: int, threads: int) -> Share:
     """Share out the memory: boxes and slices at once; the rest for a case's arrays.
 
     Args:
-        model: its name, from its metadata.
+        metadata: of the model pair.
         box_batch: the most boxes at once that the user wants.
         memory: bytes that this process may use, from `inference.memory_limit`.
         threads: of the CPU; each lane needs one.
     """
-    cost, usable = COSTS.get(model, LARGEST), int(memory * USABLE)
-    has_room = memory >= MEMORY_FOR_LANES and cost.runtime + cost.lanes <= usable / 2
+    cost, usable = COSTS.get(metadata.model, LARGEST), int(memory * USABLE)
+    runtime = cost.runtime + (cost.volume_decoder if metadata.state else 0)
+    has_room = memory >= MEMORY_FOR_LANES and runtime + cost.lanes <= usable / 2
     lanes = min(MOST_LANES, threads) if has_room else 1
-    fixed, blocks = (cost.runtime, 1) if lanes == 1 else (cost.runtime + cost.lanes, 1 + lanes)
+    fixed, blocks = (runtime, 1) if lanes == 1 else (runtime + cost.lanes, 1 + lanes)
     box_batch = max(1, min(box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
     return Share(lanes, box_batch, max(0, usable - fixed - box_batch * blocks * cost.box))
 

@@ -63,7 +63,7 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
     """
     if case.is_volume:
         check_extent(options, metadata)
-    share = share_out(metadata.model, options.box_batch, memory, threads)
+    share = share_out(metadata, options.box_batch, memory, threads)
     lanes = share.lanes if case.is_volume else 1
     height, width = case.shape[1:]
     prompts = in_convention(case.boxes[:, [0, 1, 3, 4]], height, width, metadata.box_convention)

@@ -67,8 +67,8 @@ class _Sweep:
                         self._pass_by(z, view.window)
                         continue
                     embeddings = self._take_embeddings(z, view.window)
+                    window = self.plan.windows[view.window]
                     for block in split(len(objects), self.plan.block_sizes):
-                        window = self.plan.windows[view.window]
                         for found in prompts.segment(objects[block], z, window, embeddings):
                             canvas.paint(found.label, found.logits, found.region)
                         yield False

@@ -1,5 +1,7 @@
 """What a case is given of the memory that this process may use."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,8 +16,13 @@ from inference.segment.memory import (
     check_fits,
     share_out,
 )
+from tests.support.fake_model import STATE, metadata
 
 GB = 1024 * MB
+
+
+def of(model, state=()):
+    return replace(metadata(state=state), model=model)
 
 
 class TestShares:
@@ -25,7 +32,7 @@ class TestShares:
         + [(model, limit) for model in ("medsam_vit_b", "a model that came later") for limit in (4, 8, 64)],
     )
     def test_add_up_to_less_than_the_limit(self, model, limit):
-        share, cost = share_out(model, 16, limit * GB, 4), COSTS.get(model, LARGEST)
+        share, cost = share_out(of(model), 16, limit * GB, 4), COSTS.get(model, LARGEST)
         blocks = share.box_batch * cost.box
         taken = cost.runtime + blocks + (cost.lanes + share.lanes * blocks if share.lanes > 1 else 0)
         assert taken + share.case_bytes <= limit * GB * USABLE
@@ -33,20 +40,25 @@ class TestShares:
         assert share.box_batch >= 1
 
     def test_plenty_changes_nothing_that_was_asked_for(self):
-        share = share_out("litemedsam", 20, 8 * GB, 4)
+        share = share_out(of("litemedsam"), 20, 8 * GB, 4)
         assert (share.box_batch, share.lanes) == (20, 2)
         assert share.case_bytes > 4 * GB
 
     def test_one_thread_walks_along_one_lane(self):
-        assert share_out("light", 16, 8 * GB, 1).lanes == 1
+        assert share_out(of("light"), 16, 8 * GB, 1).lanes == 1
 
     def test_short_of_memory_boxes_and_slices_at_once_are_fewer(self):
-        share = share_out("litemedsam", 16, 1 * GB, 4)
+        share = share_out(of("litemedsam"), 16, 1 * GB, 4)
         assert (share.box_batch, share.lanes) == (4, 1)
 
     def test_less_than_the_model_needs_leaves_nothing(self):
-        share = share_out("litemedsam", 16, 100 * MB, 4)
+        share = share_out(of("litemedsam"), 16, 100 * MB, 4)
         assert (share.box_batch, share.case_bytes) == (1, 0)
+
+    def test_a_third_graph_takes_its_part(self):
+        two, three = (share_out(of("light", state), 16, 8 * GB, 4) for state in ((), STATE))
+        assert two.case_bytes - three.case_bytes == COSTS["light"].volume_decoder
+        assert two[:2] == three[:2]
 
     def test_a_model_that_nobody_measured_is_taken_to_be_the_largest(self):
         assert all(cost <= LARGEST for cost in COSTS.values())

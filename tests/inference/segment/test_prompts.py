@@ -10,6 +10,7 @@ from inference.errors import SetupError
 from inference.options import FIND, FLATTEN, LATER, SIZE, Options
 from inference.segment import prompts
 from inference.segment import sweep as sweep_module
+from inference.segment.memory import COSTS
 from inference.segment.plan import make_plan
 from inference.segment.prompts import MARGIN
 from inference.segment.segment_case import segment_case
@@ -205,4 +206,6 @@ def test_a_model_that_follows_nothing_finds_no_extents():
 def test_states_are_in_the_plan_of_the_memory():
     plain = make_plan(CASE, FakeModel().metadata, Options(zoom=False), MEMORY, 2)
     following = make_plan(CASE, FakeFollower().metadata, Options(zoom=False), MEMORY, 2)
-    assert plain.kept_bytes - following.kept_bytes == 2 * 3 * 300 * 1024  # objects; their start and two sweeps
+    cost = COSTS["light"]
+    states = 2 * 3 * cost.state  # objects; their start and two sweeps
+    assert plain.kept_bytes - following.kept_bytes == cost.volume_decoder + states

@@ -1,0 +1,119 @@
+"""The model pair on OpenVINO: which of its files are loaded when, and the volume decoder that some have."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from inference.cases.case import make_case
+from inference.errors import SetupError
+from inference.model import pair as pair_module
+from inference.model.metadata import DECODER, ENCODER, VOLUME_DECODER
+from inference.model.pair import ModelPair
+from inference.options import F32, FIND, FLATTEN, Options
+from inference.segment.segment_case import segment_case
+from inference.warm_cache import warm
+from tests.support.volume_pair import LASTS, write_volume_pair
+
+MEMORY = 8 * 2**30
+VOLUME = np.random.default_rng(0).integers(0, 256, (9, 256, 256), np.uint8)
+MARKED = make_case(VOLUME, np.array([[40, 60, 4, 199, 149, 4], [10, 200, 7, 90, 240, 7]]))
+IMAGE = make_case(VOLUME[0], np.array([[40, 60, 199, 149]]))
+
+
+@pytest.fixture(scope="module")
+def weights(untrained, tmp_path_factory):
+    return write_volume_pair(untrained("light")[1], tmp_path_factory.mktemp("volume_pair"))
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Names of the files that were loaded."""
+    names = []
+    load_compiled = pair_module.load_compiled
+
+    def noted(core, onnx, *arguments):
+        names.append(onnx.name)
+        return load_compiled(core, onnx, *arguments)
+
+    monkeypatch.setattr(pair_module, "load_compiled", noted)
+    return names
+
+
+def segment(weights, case, **choices):
+    with closing(ModelPair(weights, F32)) as model:
+        return segment_case(case, model, Options(zoom=False, **choices), MEMORY).segs
+
+
+def test_states_go_through_the_graph_and_objects_end_by_presence(weights):
+    segs = segment(weights, MARKED, extent=FIND)
+    assert set(np.unique(segs[4])) == {0, 1}
+    for label, z in ((1, 4), (2, 7)):
+        found = np.flatnonzero((segs == label).any(axis=(1, 2)))
+        assert found.tolist() == [*range(z - LASTS + 1, min(z + LASTS, 9))]
+        for at in found:  # though the box has grown around each mask, the state still holds the first one
+            np.testing.assert_array_equal(segs[at] == label, segs[z] == label)
+
+
+def test_two_objects_at_once_are_as_one_after_the_other(weights):
+    box = np.array([[40, 60, 200, 150], [10, 200, 90, 240]], np.float32)
+    place = np.array([[0, 3, 0], [-1, -1, 0]], np.float32)
+    with closing(ModelPair(weights, F32)) as model:
+        embeddings = model.encode(np.zeros((1, 3, 256, 256), np.float32))
+        first = model.follow(embeddings, box, place, None)
+        assert first.logits.shape == (2, 256, 256)
+        assert first.presence.tolist() == [LASTS - 0.5] * 2
+        assert [part.tolist() for part in first.state] == [[[1], [1]], box.tolist()]
+        together = model.follow(embeddings, box + 9, place, [part.copy() for part in first.state])
+        logits, state = together.logits.copy(), [part.copy() for part in together.state]
+        assert [part.tolist() for part in state] == [[[2], [2]], box.tolist()]
+        for index in range(2):
+            one = slice(index, index + 1)
+            before = model.follow(embeddings, box[one], place[one], None)
+            alone = model.follow(embeddings, box[one], place[one], [part.copy() for part in before.state])
+            np.testing.assert_array_equal(alone.logits[0], logits[index])
+
+
+@pytest.mark.parametrize(
+    ("case", "choices", "second"),
+    [(IMAGE, {"extent": FIND}, DECODER), (MARKED, {"strategy": FLATTEN}, DECODER), (MARKED, {}, VOLUME_DECODER)],
+)
+def test_only_what_a_case_needs_is_loaded(weights, loaded, case, choices, second):
+    segment(weights, case, **choices)
+    assert sorted(loaded) == sorted([ENCODER, second])
+
+
+def test_cases_without_the_volume_decoder_do_as_before(weights, untrained):
+    for case, choices in ((IMAGE, {}), (MARKED, {"strategy": FLATTEN})):
+        np.testing.assert_array_equal(
+            segment(weights, case, **choices), segment(untrained("light")[1], case, **choices)
+        )
+
+
+def test_all_files_are_compiled_beforehand(weights):
+    warm(weights)
+    names = {blob.name.partition("-")[0] for blob in (weights / "cache").glob("*.blob")}
+    assert names == {"encoder", "decoder", "volume_decoder"}
+
+
+def test_a_volume_decoder_that_is_missing_or_of_another_pair_is_named(tmp_path, untrained):
+    weights = write_volume_pair(untrained("light")[1], tmp_path / "pair")
+    segment(weights, IMAGE)  # compiles the other two
+    (weights / VOLUME_DECODER).write_bytes((untrained("light")[1] / DECODER).read_bytes())
+    with pytest.raises(SetupError, match="encoder and volume decoder were not exported together"):
+        segment(weights, MARKED)
+    (weights / VOLUME_DECODER).unlink()
+    with pytest.raises(SetupError, match=r"volume_decoder\.onnx: No such file"):
+        segment(weights, MARKED)
+
+
+def test_a_damaged_volume_decoder_is_not_compiled(tmp_path, untrained):
+    weights = write_volume_pair(untrained("light")[1], tmp_path / "pair")
+    data = bytearray((weights / VOLUME_DECODER).read_bytes())
+    data[data.index(np.float32(LASTS - 0.5).tobytes()) + 1] ^= 1
+    (weights / VOLUME_DECODER).write_bytes(data)
+    with (
+        closing(ModelPair(weights, F32, cache=tmp_path / "cache")) as model,
+        pytest.raises(SetupError, match="damaged"),
+    ):
+        segment_case(MARKED, model, Options(zoom=False), MEMORY)
