@@ -40,8 +40,9 @@ class Metadata:
         embeddings: names of the encoder's outputs, which are inputs of the decoder.
         precision: `float32` or `int8`.
         pair: hash common to the files that were exported together.
-        state: names of what the volume decoder hands on from a slice to the next, of each object; empty where there is
-            no volume decoder.
+        state: names of what the volume decoder hands on from a slice to the next; empty where there is no volume
+            decoder.
+        shared_state: those of them that a slice has once, for all its objects; each has the others for itself.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Metadata:
     precision: str
     pair: str
     state: tuple[str, ...] = ()
+    shared_state: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -82,13 +84,18 @@ def read_metadata(path: Path) -> Metadata:
             embeddings=tuple(props["embeddings"].split(",")),
             precision=props["precision"],
             pair=props["pair"],
-            state=tuple(name for name in props.get("state", "").split(",") if name),
+            state=_names(props.get("state", "")),
+            shared_state=_names(props.get("shared_state", "")),
         )
     except (KeyError, ValueError) as error:
         raise SetupError(f"{path}: incomplete metadata ({error}); export it again") from error
     if metadata.normalise not in (AFTER_PADDING, BEFORE_PADDING) or metadata.box_convention not in BOX_CONVENTIONS:
         raise SetupError(f"{path}: unknown normalisation or box convention in its metadata; use a matching runtime")
     return metadata
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name for name in listed.split(",") if name)
 
 
 def check_content(weights: Path, metadata: Metadata) -> None:

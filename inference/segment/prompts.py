@@ -107,11 +107,18 @@ class Tracks(Prompts):
         """Of objects on a slice that they start from, nothing; there all of them do."""
         if int(objects[0]) not in self.states:
             return None
-        return [np.stack(parts) for parts in zip(*(self.states[index] for index in objects.tolist()), strict=True)]
+        return [
+            parts[0][np.newaxis] if name in self.model.metadata.shared_state else np.stack(parts)
+            for name, *parts in zip(
+                self.model.metadata.state, *(self.states[index] for index in objects.tolist()), strict=True
+            )
+        ]
 
     def _keep_state(self, objects: IntArray, state: State) -> None:
-        for index, *parts in zip(objects.tolist(), *state, strict=True):
-            self.states[index] = [part.copy() for part in parts]
+        """Keep copies: the engine is going to write over what it gave. What objects share they all refer to."""
+        kept = [part.copy() for part in state]
+        for row, index in enumerate(objects.tolist()):
+            self.states[index] = [part[min(row, len(part) - 1)] for part in kept]
 
 
 def _grown(box: Float64Array, window: Window) -> Float64Array:

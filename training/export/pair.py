@@ -96,7 +96,8 @@ def trace_pair(model: nn.Module) -> dict[str, onnx.ModelProto]:
         inputs = [*names, "boxes", "place", *model.state]
         outputs = ["low_res_logits", "presence", *(f"next_{name}" for name in model.state)]
         each = {0: torch.export.Dim("N")}
-        any_number = ((None,) * len(embeddings) + (each,) * (len(model.state) + 2),)
+        own = (None if name in model.shared_state else each for name in model.state)
+        any_number = ((*(None,) * len(embeddings), each, each, *own),)
         example = (*embeddings, boxes, torch.tensor(EXAMPLE_PLACES), *state)
         graphs[VOLUME_DECODER] = trace_onnx(VolumeDecoder(model), example, inputs, outputs, any_number)
         check_logits(graphs[VOLUME_DECODER], logit_size)

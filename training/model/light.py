@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,6 +46,11 @@ class LightModel(nn.Module):
         """Names of what `follow` hands from slice to slice; none where the model cannot follow an object."""
         return () if self.slice_memory is None else SliceState._fields
 
+    @property
+    def shared_state(self) -> tuple[str, ...]:
+        """Those of them that all objects of a slice share."""
+        return () if self.slice_memory is None else ("keys",)
+
     def learn_to_follow(self) -> None:
         """Give the model what it needs to follow objects through volumes, untrained, unless it has it."""
         if self.slice_memory is None:
@@ -87,7 +91,7 @@ class LightModel(nn.Module):
 
     def remember(self, masks: Tensor, state: SliceState) -> SliceState:
         """`state` as if these masks (N, S, S) had been decoded, in place of what was."""
-        return state._replace(memory=torch.cat([2 * shrunk(masks).to(state.memory) - 1, state.memory[:, 1:]], dim=1))
+        return state._replace(mask=2 * shrunk(masks).to(state.mask) - 1)
 
 
 def shrunk(masks: Tensor) -> Tensor:
@@ -105,7 +109,8 @@ def follow(
 ) -> Followed:
     """`LightModel.follow` with the parts of any model that has them: the one to train, or the one arranged for export."""
     keys = model.slice_memory.keys(embeddings[MEMORY_LEVEL])
-    keys = keys.expand(boxes.shape[0], -1, -1, -1) if image_index is None else keys[image_index]
+    if image_index is not None:
+        keys = keys[image_index]
     context = model.slice_memory.context(keys, state, place)
     decoded = model.mask_decoder(embeddings, model.prompt_encoder(boxes), boxes, image_index, context)
     # Without gradient: a slice is to use the mask that it is given, not to be given one that suits it.

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 KEY_WIDTH = 16  # channels in which appearances are compared
 LOCAL = 9  # pixels of the memory's level whose means an appearance is compared with
+RING = 17  # pixels of the memory's level: how wide the surroundings of an object reach, on both sides together
 STRIDE = 4  # input pixels per pixel of the memory
 MAP_COUNT = 8  # maps that `comparisons` makes
 PLACE_FEATURES = 9  # numbers that `place_features` makes
@@ -24,11 +25,13 @@ LONGEST = 64  # slices of an object, and steps from its start slice, beyond whic
 class SliceState(NamedTuple):
     """What one slice hands on to the next; all zero before the first.
 
-    memory: (N, 1 + KEY_WIDTH, S/4, S/4): the mask, -1 outside to 1 inside, and the slice's appearance.
-    reference: (N, 2 * KEY_WIDTH): mean appearance of the object and of its surroundings on its start slice.
+    mask: (N, 1, S/4, S/4), -1 outside to 1 inside.
+    keys: (N, KEY_WIDTH, S/4, S/4), what the slice looks like; at run time (1, ...), since the objects share it.
+    reference: (N, 2 * KEY_WIDTH), mean appearance of the object and of its surroundings on its start slice.
     """
 
-    memory: Tensor
+    mask: Tensor
+    keys: Tensor
     reference: Tensor
 
 
@@ -67,8 +70,9 @@ class SliceMemory(nn.Module):
 
     def empty_state(self, count: int, size: int, like: Tensor) -> SliceState:
         """The state of `count` objects on their start slices, at an input of `size` pixels."""
-        memory = like.new_zeros(count, 1 + KEY_WIDTH, size // STRIDE, size // STRIDE)
-        return SliceState(memory, like.new_zeros(count, 2 * KEY_WIDTH))
+        side = size // STRIDE
+        widths = (1, side, side), (KEY_WIDTH, side, side), (2 * KEY_WIDTH,)
+        return SliceState(*(like.new_zeros(count, *width) for width in widths))
 
     def keys(self, embedding: Tensor) -> Tensor:
         """Appearance of each pixel, of length 1: (N, C, h, w) -> (N, KEY_WIDTH, h, w)."""
@@ -85,8 +89,7 @@ class SliceMemory(nn.Module):
         mixed = F.relu(self.mix(comparisons(keys, state)))
         pyramid = (F.avg_pool2d(mixed, 4), F.avg_pool2d(mixed, 2), mixed)
         maps = [add(level) for add, level in zip(self.adds, pyramid, strict=True)]
-        is_first = state.memory[:, :1].abs().amax(dim=(1, 2, 3)) == 0
-        features = place_features(place.float(), is_first).to(keys.dtype)
+        features = place_features(place.float(), ~is_known(state)).to(keys.dtype)
         return DecoderContext(maps, self.place(F.relu(self.place_hidden(features))))
 
     def is_present(self, features: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
@@ -97,15 +100,21 @@ class SliceMemory(nn.Module):
             mask: (N, 1, S/4, S/4) in 0..1, as decoded.
             condition: (N, hidden), what the decoder's scales and shifts come from.
         """
+        # Not as a matrix product: these features lie channels last at run time, and would be moved for it.
         inside = (mask * features).sum(dim=(2, 3)) / (mask.sum(dim=(2, 3)) + 1)
         seen = torch.cat([inside, features.amax(dim=(2, 3)), condition], dim=1)
         return self.presence(F.relu(self.presence_hidden(seen)))[:, 0]
 
     def next_state(self, mask: Tensor, keys: Tensor, state: SliceState) -> SliceState:
         """What a slice leaves for the next. mask: (N, 1, S/4, S/4) in 0..1."""
-        is_first = (state.memory[:, :1].abs().amax(dim=(1, 2, 3)) == 0)[:, None].to(keys.dtype)
-        reference = is_first * reference_of(mask, keys) + (1 - is_first) * state.reference
-        return SliceState(torch.cat([2 * mask - 1, keys], dim=1), reference)
+        known = is_known(state)[:, None].to(keys.dtype)
+        reference = (1 - known) * reference_of(mask, keys) + known * state.reference
+        return SliceState(2 * mask - 1, keys, reference)
+
+
+def is_known(state: SliceState) -> Tensor:
+    """Whether there was a slice before: (N,) bool."""
+    return state.mask.abs().amax(dim=(1, 2, 3)) > 0
 
 
 def unit_length(vectors: Tensor) -> Tensor:
@@ -119,18 +128,18 @@ def comparisons(keys: Tensor, state: SliceState) -> Tensor:
     Of a pixel: the mask before, its local mean, the likeness to the object nearby on the slice before, to the
     background nearby, their difference, and the same three for the object and its surroundings on the start slice.
     """
-    signed, before = state.memory[:, :1], state.memory[:, 1:]
-    known = (signed.abs().amax(dim=(1, 2, 3), keepdim=True) > 0).to(keys.dtype)
-    inside, outside = known * (signed + 1) / 2, known * (1 - signed) / 2
-    parts = torch.cat([inside, outside, inside * before, outside * before], dim=1)
-    inside_mean, outside_mean, object_sum, background_sum = local_mean(parts).split([1, 1, KEY_WIDTH, KEY_WIDTH], dim=1)
+    known = is_known(state)[:, None, None, None].to(keys.dtype)
+    inside = known * (state.mask + 1) / 2
+    inside_mean, object_sum = local_mean(inside), local_mean(inside * state.keys)
+    # What is not object is background; what all objects share is averaged once.
+    outside_mean = known * local_mean(torch.ones_like(inside[:1])) - inside_mean
+    background_sum = known * local_mean(state.keys) - object_sum
     near_object = (keys * object_sum).sum(dim=1, keepdim=True) / (inside_mean + LEAST)
     near_background = (keys * background_sum).sum(dim=1, keepdim=True) / (outside_mean + LEAST)
-    object_key, surroundings_key = state.reference[:, :, None, None].chunk(2, dim=1)
-    like_object = (keys * object_key).sum(dim=1, keepdim=True)
-    like_surroundings = (keys * surroundings_key).sum(dim=1, keepdim=True)
+    likeness = state.reference.unflatten(1, (2, KEY_WIDTH)) @ keys.flatten(2)  # (N, 2, h * w)
+    like_object, like_surroundings = likeness.unflatten(2, keys.shape[2:]).split(1, dim=1)
     maps = [
-        signed,
+        state.mask,
         known * (2 * inside_mean - 1),
         near_object,
         near_background,
@@ -149,16 +158,22 @@ def local_mean(maps: Tensor) -> Tensor:
 
 
 def local_max(maps: Tensor) -> Tensor:
-    """Largest value in LOCAL x LOCAL pixels."""
-    along_y = F.max_pool2d(maps, (LOCAL, 1), stride=1, padding=(LOCAL // 2, 0))
-    return F.max_pool2d(along_y, (1, LOCAL), stride=1, padding=(0, LOCAL // 2))
+    """Largest value in RING x RING pixels."""
+    along_y = F.max_pool2d(maps, (RING, 1), stride=1, padding=(RING // 2, 0))
+    return F.max_pool2d(along_y, (1, RING), stride=1, padding=(0, RING // 2))
 
 
 def reference_of(mask: Tensor, keys: Tensor) -> Tensor:
     """Mean appearance inside a mask (N, 1, h, w), and in its surroundings: (N, 2 * KEY_WIDTH)."""
-    ring = (1 - mask) * (local_max(local_max(mask)) > 0.5)
-    means = [(part * keys).sum(dim=(2, 3)) / (part.sum(dim=(2, 3)) + 1) for part in (mask, ring)]
+    ring = (1 - mask) * (local_max(mask) > 0.5)
+    means = [mean_inside(part, keys) for part in (mask, ring)]
     return torch.cat(means, dim=1)
+
+
+def mean_inside(mask: Tensor, maps: Tensor) -> Tensor:
+    """Mean of maps (N, C, h, w) over masks (N, 1, h, w): (N, C); it fades where there is less than a pixel."""
+    total = mask.flatten(2) @ maps.flatten(2).transpose(1, 2)  # (N, 1, C)
+    return total[:, 0] / (mask.sum(dim=(2, 3)) + 1)
 
 
 def place_features(place: Tensor, is_first: Tensor) -> Tensor:

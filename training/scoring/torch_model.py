@@ -23,6 +23,7 @@ class TorchModel:
             precision="float32",
             pair="",
             state=model.state,
+            shared_state=model.shared_state,
         )
         self._model, self._device = model, torch.device(device)
         self.threads = 1  # that call it side by side

@@ -19,7 +19,13 @@ class ExportedLight(nn.Module):
         super().__init__()
         self.image_encoder, self.mask_decoder = model.image_encoder, model.mask_decoder
         self.prompt_encoder = with_map_embeddings(model.prompt_encoder)
-        self.slice_memory, self.state, self.empty_state = model.slice_memory, model.state, model.empty_state
+        self.slice_memory, self.state, self.shared_state = model.slice_memory, model.state, model.shared_state
+        self.input_size = model.input_size
+
+    def empty_state(self, count: int, like: Tensor) -> SliceState:
+        """As `LightModel.empty_state`, with what the objects share once."""
+        state = self.slice_memory.empty_state(count, self.input_size, like)
+        return state._replace(keys=state.keys[:1])
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images (B, 3, S, S) in 0..1 -> embeddings (B, h, w, C), coarse to fine; see `LightModel.encode`."""
