@@ -11,6 +11,7 @@ from tests.support.data_root import write_phantom_root
 from training.data import index as index_module
 from training.data.index import CACHE_NAME, VolumeIndex, build_index
 from training.data.labelled_case import LabelledCase, read_labelled_case, write_labelled_case
+from training.data.objects import VolumeObject, find_objects
 from training.data.slices import CaseCache, lazy_slices, slices_in_memory
 from training.data.targets import TargetConfig, find_targets
 
@@ -40,13 +41,13 @@ def root(tmp_path: Path) -> Path:
 def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files whose masks were read."""
     names: list[str] = []
-    original = index_module._count_targets
+    original = index_module._count
 
-    def counting(path: Path, dataset: str, config: TargetConfig) -> np.ndarray:
+    def counting(path: Path, dataset: str, config: TargetConfig) -> index_module.FileCounts:
         names.append(path.relative_to(path.parents[2]).as_posix())
         return original(path, dataset, config)
 
-    monkeypatch.setattr(index_module, "_count_targets", counting)
+    monkeypatch.setattr(index_module, "_count", counting)
     return names
 
 
@@ -69,7 +70,8 @@ def test_binary_search_agrees_with_walking_through_all_slices() -> None:
     rng = np.random.default_rng(0)
     slice_counts = rng.integers(1, 30, 50)
     target_counts = rng.integers(0, 3, slice_counts.sum()).astype(np.uint16)
-    index = VolumeIndex(Path(), [f"CT/a/{n:02}.npz" for n in range(50)], slice_counts, target_counts)
+    no_objects = np.zeros(50, np.int64), np.empty((0, 3), np.int32)
+    index = VolumeIndex(Path(), [f"CT/a/{n:02}.npz" for n in range(50)], slice_counts, target_counts, *no_objects)
     per_file = np.split(target_counts, np.cumsum(slice_counts)[:-1])
     walked = [(n, z) for n, counts in enumerate(per_file) for z in np.flatnonzero(counts)]
     assert [index.locate(sample) for sample in range(len(index))] == walked
@@ -128,12 +130,16 @@ def test_other_rules_make_another_index(root: Path, scanned: list[str], monkeypa
 
 
 def test_rules_do_not_change_without_a_new_version() -> None:
-    """Where this fails because targets are found in another way: raise RULES_VERSION and note the new counts."""
+    """Where this fails because targets or objects are found in another way: raise RULES_VERSION, note what is new."""
     rng = np.random.default_rng(0)
     maps = [np.kron(rng.integers(0, 4, (16, 16)), np.ones((n, n))).astype(np.uint8) for n in (2, 4, 8)]
     maps += [np.where(rng.random((64, 64)) < 0.02, 2, label) for label in (0, 1)]
     counts = [len(find_targets(labels.astype(np.uint8), "Microscopy/wbc_a", CONFIG)) for labels in maps]
-    assert (index_module.RULES_VERSION, counts) == (1, [53, 45, 56, 85, 64])
+    volume = np.kron(rng.integers(0, 4, (12, 8, 8)), np.ones((1, 2, 2))).astype(np.uint8)
+    volume[(volume == 3) & (np.arange(12) > 2)[:, None, None]] = 0
+    volume[(volume == 2) & (np.arange(12) > 1)[:, None, None]] = 0
+    found = (counts, find_objects(volume).tolist())
+    assert (index_module.RULES_VERSION, *found) == (2, [53, 45, 56, 85, 64], [[1, 0, 11], [3, 0, 2]])
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])
