@@ -25,6 +25,8 @@ from training.data.warp import stack
 def with_clips(batch: Batch, rng: np.random.Generator, samples: list[ClipSample], config: DataConfig) -> Batch:
     """A batch of stills, each of them the second slice of a pair too, with clips of volumes beside them."""
     for images, clips in (still_pairs(rng, batch, config), render_clips(rng, samples, config, batch.images.device)):
+        if len(clips.frames) == 0:  # no still has an object that was there on the slice before
+            continue
         moved_frames = torch.where(clips.frames < 0, ~clips.frames, clips.frames + len(batch.images))
         clips = replace(clips, frames=moved_frames)
         batch = replace(batch, images=torch.cat([batch.images, images]), clips=(*batch.clips, clips))
