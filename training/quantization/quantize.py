@@ -24,6 +24,7 @@ class Clips(Protocol):
     frames: Tensor
     boxes: Tensor
     places: Tensor
+    neighbours: Tensor
 
 
 class Batch(Protocol):
@@ -121,7 +122,7 @@ def show(model: nn.Module, batch: Batch) -> None:
     for clips in batch.clips:
         state = model.empty_state(len(clips.boxes), embeddings[0])
         for frames, place in zip(clips.frames.T, clips.places.unbind(dim=1), strict=True):
-            state = model.follow(embeddings, clips.boxes, place, state, frames).state
+            state = model.follow(embeddings, clips.boxes, place, clips.neighbours, state, frames).state
 
 
 def never_negative(model: nn.Module, batches: Iterable[Batch]) -> list[str]:
