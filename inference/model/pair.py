@@ -126,19 +126,28 @@ class ModelPair:
         logits: Float32Array = outputs["low_res_logits"]
         return logits
 
-    def follow(self, embeddings: Embeddings, boxes: Float32Array, place: Float32Array, state: State | None) -> Followed:
+    def follow(
+        self,
+        embeddings: Embeddings,
+        boxes: Float32Array,
+        place: Float32Array,
+        neighbours: Float32Array,
+        state: State | None,
+    ) -> Followed:
         """Decode objects on one more slice of a volume; only where the metadata name a `state`.
 
         Args:
             boxes: (n, 4) their boxes, input pixels.
             place: (n, 3) where in its extent each is (see `inference.segment.extent`).
+            neighbours: (n, 2, S/4, S/4) where the boxes of others lie (see `inference.segment.neighbours`).
             state: what came of the slice before; None on the objects' first slice, where all of it is zeros.
         """
         request, names = self._request(Variant(VOLUME_DECODER, self.streams)), self.metadata.state
         if state is None:
             state = [_zeros(request.get_compiled_model().input(name), len(boxes)) for name in names]
         inputs = dict(zip((*self.metadata.embeddings, *names), (*embeddings, *state), strict=True))
-        outputs = request.infer({**inputs, "boxes": boxes, "place": place}, share_inputs=True, share_outputs=True)
+        inputs |= {"boxes": boxes, "place": place, "neighbours": neighbours}
+        outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
         next_state = [outputs[f"next_{name}"] for name in names]
         return Followed(outputs["low_res_logits"], outputs["presence"], next_state)
 

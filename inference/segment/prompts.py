@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..arrays import Array, BoolArray, Float64Array, IntArray
+from ..arrays import Array, BoolArray, Float32Array, Float64Array, IntArray
 from ..model.pair import Embeddings, ModelPair, State
+from .neighbours import neighbour_maps
 from .objects import ObjectLogits, boxes_on, decoded_objects, full_resolution, tight_box
 from .plan import Plan
 from .zoom import Window
@@ -81,6 +82,7 @@ class Tracks(Prompts):
         self.by_mask = plan.extents.to_find | (FOLLOWED_BOX == LAST_MASK)
         self.boxes: Float64Array = (before.boxes if before else plan.prompts).copy()
         self.ended: BoolArray = before.ended.copy() if before else np.zeros(len(plan.prompts), np.bool_)
+        self.neighbours: dict[Window, Float32Array] = before.neighbours if before else {}
         self.states: dict[int, list[Array]] = dict(before.states) if before else {}  # by object; never changed in place
 
     def fork(self) -> "Tracks":
@@ -92,7 +94,8 @@ class Tracks(Prompts):
 
     def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
         extents, boxes = self.plan.extents, boxes_on(self.model, window, self.boxes[objects])
-        followed = self.model.follow(embeddings, boxes, extents.place(objects, z), self._state(objects))
+        neighbours = self._neighbours(objects, window)
+        followed = self.model.follow(embeddings, boxes, extents.place(objects, z), neighbours, self._state(objects))
         self._keep_state(objects, followed.state)
         self.ended[objects] = extents.to_find[objects]  # unless it shows
         shown = np.flatnonzero(~extents.to_find[objects] | (followed.presence > 0))
@@ -102,6 +105,14 @@ class Tracks(Prompts):
                 self.boxes[index] = _grown(box, window)
                 self.ended[index] = False
             yield found
+
+    def _neighbours(self, objects: IntArray, window: Window) -> Float32Array:
+        """Where the given boxes of others lie. All objects of a window are looked at once, and stay on it."""
+        if window not in self.neighbours:
+            given = boxes_on(self.model, window, self.plan.prompts)
+            self.neighbours[window] = neighbour_maps(given, self.plan.extents.meet(), self.model.metadata.input_size)
+        maps: Float32Array = self.neighbours[window][objects]
+        return maps
 
     def _state(self, objects: IntArray) -> State | None:
         """Of objects on a slice that they start from, nothing; there all of them do."""

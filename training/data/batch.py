@@ -31,6 +31,7 @@ class Clips:
     boxes: (N, 4) float32 xyxy in input pixels, of the whole object, or, where its extent is not told, on its start
         slice.
     places: (N, T, 3) float32: slices to the object's first and last one (-1 where not told) and from its start slice.
+    neighbours: (N, 2, S/4, S/4) float32 in 0..1, see `inference.segment.neighbours`.
     told: (N, T) bool: the true mask is handed on to the next slice in place of what was decoded.
     boxed: (N,) bool: after the start slice, the box is one around the last mask, as it always is where the extent is
         not told.
@@ -40,6 +41,7 @@ class Clips:
     masks: Tensor
     boxes: Tensor
     places: Tensor
+    neighbours: Tensor
     told: Tensor
     boxed: Tensor
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.segment.neighbours import neighbour_maps
 from training.data.augmentation import Intensities, draw_intensities
 from training.data.batch import Batch, Clips, render_images
 from training.data.boxes import tight_boxes
@@ -52,13 +53,11 @@ def render_clips(
     rows, slots = torch.from_numpy(owners).to(device).T[..., None]
     frames = rows * length + torch.arange(length, device=device)
     masks = (warped[frames, slots] > 127.5).float()
-    boxes, places, told, boxed = (
-        torch.from_numpy(np.concatenate([getattr(sample, name) for sample in samples])).to(device)
-        for name in ("boxes", "places", "told", "boxed")
-    )
-    low, high = boxes.clamp(0, config.input_size).split(2, dim=1)
-    boxes = torch.cat([low, torch.maximum(high, low + 1)], dim=1)
-    return images, Clips(frames, masks, boxes, places, told, boxed)
+    others = {
+        name: torch.from_numpy(np.concatenate([getattr(sample, name) for sample in samples])).to(device)
+        for name in ("boxes", "places", "neighbours", "told", "boxed")
+    }
+    return images, Clips(frames, masks, **others)
 
 
 def repeated(intensities: Intensities, times: int) -> Intensities:
@@ -89,11 +88,15 @@ def still_pairs(rng: np.random.Generator, batch: Batch, config: DataConfig) -> t
     is_there = before.flatten(1).any(dim=1)
     is_found = torch.from_numpy(rng.random(len(rows)) < config.clips.found).to(device) & is_there
     on_start = (tight_boxes(before) + rng.random() * MARGIN_FOUND * size * boxes.new_tensor([-1, -1, 1, 1])).clamp(0, size)
+    told_of_others = torch.from_numpy(rng.random(count) < config.clips.accompanied).to(device)[owner]
+    related = (owner[:, None] == owner) & told_of_others
+    maps = neighbour_maps(boxes.cpu().numpy(), related.cpu().numpy(), size)
     clips = Clips(
         frames=torch.stack([owner, ~owner], dim=1),
         masks=torch.stack([before.float(), batch.masks], dim=1),
         boxes=torch.where(is_found[:, None], on_start, boxes),
         places=torch.where(is_found[:, None, None], unknown_extent(places), places),
+        neighbours=torch.from_numpy(maps).to(device),
         told=torch.from_numpy(rng.random((len(rows), 2)) < 0.5).to(device),
         boxed=torch.from_numpy(rng.random(len(rows)) < config.clips.boxed).to(device),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from inference.segment.neighbours import neighbour_maps
 from training.data.augmentation import AugmentationConfig, draw_geometry
 from training.data.crops import crop_matrix, draw_crop, keep_in_input
 from training.data.index import VolumeIndex
@@ -36,6 +37,7 @@ class ClipConfig:
     at_end: share of the clips that end on the object's last slice in their direction.
     stride: probability that a clip takes every second slice.
     told: share of slices after which the true mask is handed on in place of what was decoded.
+    accompanied: share of clips whose objects are told where the boxes of all other objects lie.
     boxed: share of objects whose box on later slices is one around the last mask, in place of the given one.
     box_low, box_high: sides of boxes move outward by a part of the box's width or height up to a number in between.
     crop, largest_zoom: as in `AugmentationConfig`; the runtime magnifies volumes less often than images.
@@ -50,6 +52,7 @@ class ClipConfig:
     at_end: float = 0.3
     stride: float = 0.25
     told: float = 0.2
+    accompanied: float = 0.6
     boxed: float = 0.5
     box_low: float = 0.05
     box_high: float = 0.1
@@ -66,12 +69,13 @@ class ClipConfig:
 class ClipSample:
     """A clip of T slices with K objects, augmented but not rendered.
 
-    sources: T crops with K masks each. boxes: (K, 4) float32 xyxy in input px, not clipped. places: (K, T, 3) float32,
+    sources: T crops with K masks each. boxes: (K, 4) float32 xyxy in input px. neighbours: (K, 2, s, s). places: (K, T, 3) float32,
     slices to the object's first and last one and from the start slice. told: (K, T) bool and boxed: (K,) bool, see `ClipConfig`.
     """
 
     sources: list[SourceCrop]
     boxes: np.ndarray
+    neighbours: np.ndarray
     places: np.ndarray
     told: np.ndarray
     boxed: np.ndarray
@@ -123,11 +127,15 @@ def draw_clip(
     is_found = rng.random() < config.found
     slices = draw_slices(rng, case.gts, chosen, is_found, config)
     low, high = min(slices), max(slices)
-    company = [other for other in others if other != chosen and other.first <= low and high <= other.last]
+    others = [other for other in others if other != chosen]
+    company = [other for other in others if other.first <= low and high <= other.last]
     company = [other for other in company if (case.gts[slices[0]] == other.label).any()]
     objects = [chosen, *(company[i] for i in rng.permutation(len(company))[: config.objects - 1])]
+    is_accompanied = rng.random() < config.accompanied
+    others = [other for other in others if is_accompanied and other not in objects]
 
     hulls = [convex_hull(shown(case.gts, item, slices[0] if is_found else None)) for item in objects]
+    hulls += [convex_hull(shown(case.gts, item, None)) for item in others]
     box = np.concatenate([hulls[0].min(axis=0), hulls[0].max(axis=0)])
     augmentation = replace(augmentation, crop=config.crop, largest_zoom=config.largest_zoom)
     height, width = case.gts.shape[1:]
@@ -139,9 +147,19 @@ def draw_clip(
     members = [(item.label,) for item in objects]
     sources = [cut_source(case.imgs[z], case.gts[z], members, matrix, input_size) for z in slices]
     boxes = np.array([loose_box(rng, hull @ matrix[:2, :2].T + matrix[:2, 2], config) for hull in hulls], np.float32)
+    boxes = np.clip(boxes, 0, input_size)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
     places = np.array([[place(z, item, slices[0], is_found) for z in slices] for item in objects], np.float32)
     told = rng.random(places.shape[:2]) < config.told
-    return ClipSample(sources, boxes, places, told, rng.random(len(objects)) < config.boxed)
+    boxed = rng.random(len(objects)) < config.boxed
+    maps = neighbour_maps(boxes, meeting([*objects, *others]) & is_accompanied, input_size)[: len(objects)]
+    return ClipSample(sources, boxes[: len(objects)], maps, places, told, boxed)
+
+
+def meeting(objects: list[VolumeObject]) -> np.ndarray:
+    """(K, K) bool: which objects have a slice in common."""
+    first, last = np.array([(item.first, item.last) for item in objects]).T
+    return (first[:, None] <= last) & (first <= last[:, None])
 
 
 def draw_slices(

@@ -2,8 +2,9 @@
 
     encoder: image (1, 3, S, S) float32 in 0..1 -> image_embedding, and image_embedding_1, ... where there are more
     decoder: those, boxes (N, 4) float32 xyxy in input pixels -> low_res_logits (N, L, L), iou (N,); any N
-    volume_decoder: those, boxes, place (N, 3) and what the slice before left, by the names of the model's `state`
-        -> low_res_logits, presence (N,), next_... for each name; only of models that follow objects through volumes
+    volume_decoder: those, boxes, place (N, 3), neighbours (N, 2, L/4, L/4) and what the slice before left, by the names
+        of the model's `state` -> low_res_logits, presence (N,), next_... for each name; only of models that follow
+        objects through volumes
 
 The decoder holds the prompt encoder, and of the mask decoder the single-mask output only. Both are arranged for speed
 (see training.export.form); embeddings have the shape that suits this, and only the decoder of the pair can read them.
@@ -18,12 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
+from inference.segment.neighbours import MAPS
 from training.export.form import for_export
 from training.export.onnx_pair import FLOAT32, INT8, describe, embedding_names, write_pair
 from training.quantization import merge_batchnorm
 from training.quantization.qcdq import trace_onnx
 
 EXAMPLE_BOXES = [[10.0, 20, 120, 90], [30, 5, 60, 250], [0, 0, 256, 256]]  # any number but 1, which traces as constant
+PROMPTS = ("boxes", "place", "neighbours")  # of the volume decoder
 EXAMPLE_PLACES = [[4.0, 4, 0], [7, 1, 3], [-1, -1, 2]]
 
 
@@ -52,8 +55,9 @@ class VolumeDecoder(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        embeddings, (boxes, place, *state) = inputs[: -len(self.model.state) - 2], inputs[-len(self.model.state) - 2 :]
-        logits, presence, following = self.model.follow(tuple(embeddings), boxes, place, tuple(state))
+        first = len(inputs) - len(PROMPTS) - len(self.model.state)
+        embeddings, (boxes, place, neighbours, *state) = inputs[:first], inputs[first:]
+        logits, presence, following = self.model.follow(embeddings, boxes, place, neighbours, tuple(state))
         return logits, presence, *following
 
 
@@ -93,12 +97,13 @@ def trace_pair(model: nn.Module) -> dict[str, onnx.ModelProto]:
     graphs = {ENCODER: encoder, DECODER: decoder}
     if model.state:
         state = model.empty_state(len(boxes), embeddings[0])
-        inputs = [*names, "boxes", "place", *model.state]
+        inputs = [*names, *PROMPTS, *model.state]
         outputs = ["low_res_logits", "presence", *(f"next_{name}" for name in model.state)]
         each = {0: torch.export.Dim("N")}
         own = (None if name in model.shared_state else each for name in model.state)
-        any_number = ((*(None,) * len(embeddings), each, each, *own),)
-        example = (*embeddings, boxes, torch.tensor(EXAMPLE_PLACES), *state)
+        any_number = ((*(None,) * len(embeddings), *(each,) * len(PROMPTS), *own),)
+        neighbours = torch.zeros(len(boxes), len(MAPS), *state.mask.shape[2:])
+        example = (*embeddings, boxes, torch.tensor(EXAMPLE_PLACES), neighbours, *state)
         graphs[VOLUME_DECODER] = trace_onnx(VolumeDecoder(model), example, inputs, outputs, any_number)
         check_logits(graphs[VOLUME_DECODER], logit_size)
     return graphs

@@ -7,15 +7,18 @@ int8 pair comes out as `export_pair` writes it, for the same runtime.
 import ast
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
-from torch import nn
+from torch import Tensor, nn
 
-from inference.model.metadata import AFTER_PADDING
+from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
 from training.data.augmentation import AugmentationConfig
 from training.data.batch import Batch
+from training.data.clips import ClipConfig
 from training.data.config import DataConfig
 from training.data.loader import Loader
 from training.export.form import for_export
@@ -35,12 +38,13 @@ Inputs = dict[str, np.ndarray]
 # box): its products are small, and its image side is bound by memory.
 RECIPES = {"litemedsam": Recipe(mask_decoder=False)}
 IMAGES = 300  # for calibration
+CLIPS = 60  # of five slices, for the calibration of the volume decoder
 
 
 def export_calibrated(
     model: nn.Module, root: Path, folder: Path, images: int = IMAGES, normalise: str = AFTER_PADDING, seed: int = 0
 ) -> int:
-    """Write the int8 encoder.onnx and decoder.onnx of a floating-point model, calibrated on images of a training tree.
+    """Write the int8 files of a floating-point model, as `export_pair` does, calibrated on images of a training tree.
 
     Args:
         images: how many; seed: which these are.
@@ -61,10 +65,11 @@ def export_calibrated(
         seed=seed,
         in_memory=False,
         augmentation=AugmentationConfig().only("crop"),
+        clips=ClipConfig(per_batch=1 if model.state else 0),
     )
     batches = calibration_batches(config.with_boxes_of(model), images)
-    encoder, decoder = quantize_pair(model, RECIPES.get(model.name, Recipe()), batches)
-    write_pair(folder, encoder, decoder, describe(model, len(encoder.graph.output), normalise, INT8))
+    graphs = quantize_pair(model, RECIPES.get(model.name, Recipe()), batches)
+    write_pair(folder, graphs, describe(model, len(graphs[ENCODER].graph.output), normalise, INT8))
     return len(batches)
 
 
@@ -78,30 +83,63 @@ def calibration_batches(config: DataConfig, images: int) -> list[Batch]:
     return [batch for batch in batches if len(batch.boxes)]
 
 
-def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """The int8 graphs of a floating-point model's encoder and decoder.
+def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> dict[str, onnx.ModelProto]:
+    """The int8 graphs of a floating-point model by the names of their files.
 
-    The encoder is calibrated on the images, the decoder on their floating-point embeddings and boxes. Of the recipe,
+    The encoder is calibrated on the images, the decoders on their floating-point embeddings and boxes. Of the recipe,
     the choice of layers counts; scales are NNCF's own.
     """
-    encoder, decoder = trace_pair(model)
-    core = openvino.Core()
-    encode = core.compile_model(
-        core.read_model(encoder.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    graphs = trace_pair(model)
+    encode = compiled(graphs[ENCODER])
+    names = embedding_names(len(graphs[ENCODER].graph.output))
 
     def encoder_inputs(batch: Batch) -> Inputs:
-        return {"image": batch.images.numpy()}
+        return {"image": batch.images[:1].numpy()}
+
+    def embeddings_of(image: Tensor) -> Inputs:
+        return dict(zip(names, encode({"image": image[None].numpy()}).to_tuple(), strict=True))
 
     def decoder_inputs(batch: Batch) -> Inputs:
-        embeddings = encode(encoder_inputs(batch)).to_tuple()
-        return {**dict(zip(embedding_names(len(embeddings)), embeddings, strict=True)), "boxes": batch.boxes.numpy()}
+        return {**embeddings_of(batch.images[0]), "boxes": batch.boxes.numpy()}
 
     layers = chosen_layers(for_export(model), recipe)
-    return (
-        quantize_graph(encoder, layers, nncf.Dataset(batches, encoder_inputs)),
-        quantize_graph(decoder, layers, nncf.Dataset(batches, decoder_inputs)),
-    )
+    quantized = {
+        ENCODER: quantize_graph(graphs[ENCODER], layers, nncf.Dataset(batches, encoder_inputs)),
+        DECODER: quantize_graph(graphs[DECODER], layers, nncf.Dataset(batches, decoder_inputs)),
+    }
+    if VOLUME_DECODER in graphs:
+        follow = compiled(graphs[VOLUME_DECODER])
+        slices = [item for batch in batches[:CLIPS] for item in clip_inputs(model, follow, embeddings_of, batch)]
+        dataset = nncf.Dataset(slices, lambda item: {**embeddings_of(item.image), **item.prompts})
+        quantized[VOLUME_DECODER] = quantize_graph(graphs[VOLUME_DECODER], layers, dataset)
+    return quantized
+
+
+def compiled(graph: onnx.ModelProto) -> openvino.CompiledModel:
+    """A graph, to be run in float32."""
+    core = openvino.Core()
+    return core.compile_model(core.read_model(graph.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+class SliceInputs(NamedTuple):
+    """What the volume decoder gets on one slice of a clip: its image (3, S, S), and all but its embeddings."""
+
+    image: Tensor
+    prompts: Inputs
+
+
+def clip_inputs(
+    model: nn.Module, follow: openvino.CompiledModel, embeddings_of: Callable[[Tensor], Inputs], batch: Batch
+) -> Iterator[SliceInputs]:
+    """What the volume decoder gets on the slices of the volume clip of a batch, each after the one before."""
+    clips = batch.clips[-1]
+    first = for_export(model).empty_state(len(clips.boxes), batch.images)
+    state = {name: part.numpy() for name, part in zip(model.state, first, strict=True)}
+    for frame, place in zip(clips.frames[0].tolist(), clips.places.unbind(dim=1), strict=True):
+        prompts = {"boxes": clips.boxes.numpy(), "place": place.numpy(), "neighbours": clips.neighbours.numpy(), **state}
+        yield SliceInputs(batch.images[frame], prompts)
+        outputs = follow({**embeddings_of(batch.images[frame]), **prompts})
+        state = {name: outputs[f"next_{name}"].copy() for name in model.state}
 
 
 def quantize_graph(graph: onnx.ModelProto, layers: list[str], calibration: nncf.Dataset) -> onnx.ModelProto:

@@ -36,6 +36,11 @@ class Checkpoint:
     batchnorm_merged: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def follows(self) -> bool:
+        """Whether the model follows objects through volumes (see `training.model.slice_memory`)."""
+        return any(name.startswith("slice_memory.") for name in self.state)
+
 
 def save_checkpoint(path: Path, model: nn.Module, half: bool = False, **extra: Any) -> None:
     """Write the model, what is needed to build it again, and `extra` (plain Python values and tensors) atomically.
@@ -124,7 +129,7 @@ def load_model(path: Path, model_name: str | None = None) -> nn.Module:
     if model_name and checkpoint.model_name and model_name != checkpoint.model_name:
         raise CheckpointError(f"{path}: holds the model {checkpoint.model_name}, not {model_name}")
     model = build_model(model_name or checkpoint.model_name or DEFAULT_MODEL)
-    if any(name.startswith("slice_memory.") for name in checkpoint.state) and hasattr(model, "learn_to_follow"):
+    if checkpoint.follows and hasattr(model, "learn_to_follow"):
         model.learn_to_follow()
     if checkpoint.recipe is not None or checkpoint.batchnorm_merged:
         # Brevitas takes seconds to import, and floating-point models do without.

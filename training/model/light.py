@@ -77,6 +77,7 @@ class LightModel(nn.Module):
         embeddings: tuple[Tensor, ...],
         boxes: Tensor,
         place: Tensor,
+        neighbours: Tensor,
         state: SliceState,
         image_index: Tensor | None = None,
     ) -> Followed:
@@ -85,9 +86,10 @@ class LightModel(nn.Module):
         Args:
             embeddings, boxes, image_index: as for `decode`.
             place: (N, 3), see `training.model.slice_memory.place_features`.
+            neighbours: (N, 2, S/4, S/4), see `inference.segment.neighbours`.
             state: that the slice before left; `empty_state` on the start slice.
         """
-        return follow(self, embeddings, boxes, place, state, image_index)
+        return follow(self, embeddings, boxes, place, neighbours, state, image_index)
 
     def remember(self, masks: Tensor, state: SliceState) -> SliceState:
         """`state` as if these masks (N, S, S) had been decoded, in place of what was."""
@@ -104,6 +106,7 @@ def follow(
     embeddings: tuple[Tensor, ...],
     boxes: Tensor,
     place: Tensor,
+    neighbours: Tensor,
     state: SliceState,
     image_index: Tensor | None = None,
 ) -> Followed:
@@ -111,7 +114,7 @@ def follow(
     keys = model.slice_memory.keys(embeddings[MEMORY_LEVEL])
     if image_index is not None:
         keys = keys[image_index]
-    context = model.slice_memory.context(keys, state, place)
+    context = model.slice_memory.context(keys, state, place, neighbours)
     decoded = model.mask_decoder(embeddings, model.prompt_encoder(boxes), boxes, image_index, context)
     # Without gradient: a slice is to use the mask that it is given, not to be given one that suits it.
     mask = shrunk(decoded.low_res_logits.detach().sigmoid()).to(keys.dtype)

@@ -1,7 +1,8 @@
 """What the mask decoder of the light model is told of the slices before, when an object is followed through a volume.
 
 Beside the box, each slice gets the mask of the slice before it, what the image looked like there, what the object and
-its surroundings looked like on the slice it started from, and its place between the object's ends. Masks say where the
+its surroundings looked like on the slice it started from, its place between the object's ends, and where the boxes of
+other objects lie. Masks say where the
 object was; appearances, compared locally as in space-time memory networks (Oh et al. 2019) but by means in place of
 attention, say which of the regions there it was.
 """
@@ -17,6 +18,7 @@ LOCAL = 9  # pixels of the memory's level whose means an appearance is compared 
 RING = 17  # pixels of the memory's level: how wide the surroundings of an object reach, on both sides together
 STRIDE = 4  # input pixels per pixel of the memory
 MAP_COUNT = 8  # maps that `comparisons` makes
+NEIGHBOUR_MAPS = 2  # see `inference.segment.neighbours`
 PLACE_FEATURES = 9  # numbers that `place_features` makes
 LEAST = 0.02  # of a mean's weight, below which the mean fades
 LONGEST = 64  # slices of an object, and steps from its start slice, beyond which all are alike
@@ -58,7 +60,7 @@ class SliceMemory(nn.Module):
     def __init__(self, widths: tuple[int, int, int] = (128, 96, 48), hidden: int = 128, mixed: int = 24) -> None:
         super().__init__()
         self.key = nn.Conv2d(widths[-1], KEY_WIDTH, 1)
-        self.mix = nn.Conv2d(MAP_COUNT, mixed, 3, padding=1)
+        self.mix = nn.Conv2d(MAP_COUNT + NEIGHBOUR_MAPS, mixed, 3, padding=1)
         self.adds = nn.ModuleList(nn.Conv2d(mixed, width, 3, padding=1) for width in widths)
         self.place_hidden = nn.Linear(PLACE_FEATURES, 32)
         self.place = nn.Linear(32, hidden)
@@ -78,15 +80,17 @@ class SliceMemory(nn.Module):
         """Appearance of each pixel, of length 1: (N, C, h, w) -> (N, KEY_WIDTH, h, w)."""
         return unit_length(self.key(embedding))
 
-    def context(self, keys: Tensor, state: SliceState, place: Tensor) -> DecoderContext:
+    def context(self, keys: Tensor, state: SliceState, place: Tensor, neighbours: Tensor) -> DecoderContext:
         """What a slice's decoding is told.
 
         Args:
             keys: (N, KEY_WIDTH, S/4, S/4), of this slice.
             state: that the slice before left.
             place: (N, 3), see `place_features`.
+            neighbours: (N, NEIGHBOUR_MAPS, S/4, S/4) in 0..1, see `inference.segment.neighbours`.
         """
-        mixed = F.relu(self.mix(comparisons(keys, state)))
+        maps = torch.cat([comparisons(keys, state), neighbours.to(keys.dtype)], dim=1)
+        mixed = F.relu(self.mix(maps))
         pyramid = (F.avg_pool2d(mixed, 4), F.avg_pool2d(mixed, 2), mixed)
         maps = [add(level) for add, level in zip(self.adds, pyramid, strict=True)]
         features = place_features(place.float(), ~is_known(state)).to(keys.dtype)

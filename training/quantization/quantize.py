@@ -20,10 +20,18 @@ INPUT = ".input_quant"  # the quantizer of a layer's input; the inputs of a prod
 NEVER_RUN = ("mask_decoder.output_hypernetworks_mlps.[123].*",)  # the multimask outputs of LiteMedSAM
 
 
+class Clips(Protocol):
+    frames: Tensor
+    boxes: Tensor
+    places: Tensor
+    neighbours: Tensor
+
+
 class Batch(Protocol):
     images: Tensor
     boxes: Tensor
     image_index: Tensor
+    clips: tuple[Clips, ...]
 
 
 def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
@@ -100,11 +108,21 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
         for name in fresh:
             stack.enter_context(calibration_mode(model.get_submodule(proxy_of(name))))
         for batch in batches:
-            model.decode(model.encode(batch.images), batch.boxes, batch.image_index)
+            show(model, batch)
         idle = [name for name, scale in fresh.items() if scale.counter == 0]
     model.train(was_training)
     if idle:
         raise ValueError(f"no data reached {len(idle)} quantizers in calibration, the first is {proxy_of(idle[0])}")
+
+
+def show(model: nn.Module, batch: Batch) -> None:
+    """Run a model on a batch, for what can be seen on the way: its stills, and its clips slice after slice."""
+    embeddings = model.encode(batch.images)
+    model.decode(embeddings, batch.boxes, batch.image_index)
+    for clips in batch.clips:
+        state = model.empty_state(len(clips.boxes), embeddings[0])
+        for frames, place in zip(clips.frames.T, clips.places.unbind(dim=1), strict=True):
+            state = model.follow(embeddings, clips.boxes, place, clips.neighbours, state, frames).state
 
 
 def never_negative(model: nn.Module, batches: Iterable[Batch]) -> list[str]:
@@ -119,7 +137,7 @@ def never_negative(model: nn.Module, batches: Iterable[Batch]) -> list[str]:
 
     hooks = [model.get_submodule(name).register_forward_pre_hook(partial(note, i)) for i, name in enumerate(layers)]
     for batch in batches:
-        model.decode(model.encode(batch.images), batch.boxes, batch.image_index)
+        show(model, batch)
     for hook in hooks:
         hook.remove()
     if dist.is_initialized():

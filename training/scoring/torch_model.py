@@ -42,12 +42,20 @@ class TorchModel:
         return logits.float().cpu().numpy()
 
     @torch.inference_mode()
-    def follow(self, embeddings: list[Array], boxes: Float32Array, place: Float32Array, state: State | None) -> Followed:
+    def follow(
+        self,
+        embeddings: list[Array],
+        boxes: Float32Array,
+        place: Float32Array,
+        neighbours: Float32Array,
+        state: State | None,
+    ) -> Followed:
         on_device = tuple(self._tensor(embedding) for embedding in embeddings)
         before = self._model.empty_state(len(boxes), on_device[0])
         if state is not None:
             before = type(before)(*map(self._tensor, state))
-        followed = self._model.follow(on_device, self._tensor(boxes), self._tensor(place), before)
+        prompts = map(self._tensor, (boxes, place, neighbours))
+        followed = self._model.follow(on_device, *prompts, before)
         logits, presence, *after = (part.float().cpu().numpy() for part in (*followed[:2], *followed.state))
         return Followed(logits, presence, after)
 

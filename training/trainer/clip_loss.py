@@ -29,7 +29,7 @@ def clip_loss(
     mask_losses, presence_losses = [], []
     for t in range(length):
         place, frames, masks = clips.places[:, t], clips.frames[:, t], clips.masks[:, t]
-        followed = model.follow(embeddings, boxes, place, state, frames)
+        followed = model.follow(embeddings, boxes, place, clips.neighbours, state, frames)
         mask_losses.append(masks_loss(weights, followed.low_res_logits, masks))
         present = masks.flatten(1).any(dim=1).float()
         presence_losses.append(F.binary_cross_entropy_with_logits(followed.presence.float(), present))

@@ -10,6 +10,7 @@ from training.trainer.run import BEST, LAST
 CONFIGS = Path(__file__).parents[1] / "configs"
 # File names of the stages' configurations: the paper's protocol, and ours for the light model.
 STAGES = {"litemedsam": "stage{}.yaml", "light": "light_stage{}.yaml"}
+CLIPS = 1  # per batch and process, of models that follow objects through volumes
 
 
 def train_stages(
@@ -31,7 +32,8 @@ def train_stages(
     Raises:
         ValueError: a stage was begun from other weights than it would be now.
     """
-    name = read_checkpoint(checkpoint).model_name or DEFAULT_MODEL
+    content = read_checkpoint(checkpoint)
+    name = content.model_name or DEFAULT_MODEL
     if name not in STAGES:
         raise ValueError(f"{checkpoint}: no configurations of stages for the model {name!r}")
     configs = configs or STAGES[name]
@@ -43,6 +45,8 @@ def train_stages(
             raise ValueError(f"{last}: older than {init}, from which it should go on; remove {output} to begin it anew")
         settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}"]
         settings.append(f"distillation.teacher={checkpoint}")  # it teaches all stages, where they are taught
+        if content.follows:
+            settings.append(f"data.clips.per_batch={CLIPS}")
         train(read_config(CONFIGS / configs.format(stage), [*settings, *overrides]))
         init = output / BEST
     return init

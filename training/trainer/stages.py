@@ -36,9 +36,10 @@ def make_model(config: TrainConfig) -> nn.Module:
             model, replace(config.quantization, mask_decoder=config.stage > 1 and config.quantization.mask_decoder)
         )
     if config.data.clips.per_batch:
-        if not hasattr(model, "learn_to_follow"):
-            raise ValueError(f"data.clips: the model {model.name} cannot follow objects through volumes")
-        model.learn_to_follow()
+        if config.stage == 0 and hasattr(model, "learn_to_follow"):
+            model.learn_to_follow()
+        if not model.state:
+            raise ValueError(f"data.clips: the model {model.name} has not learnt to follow objects through volumes")
     return freeze(model, config)
 
 

@@ -37,10 +37,15 @@ class ExportedLight(nn.Module):
         return decoded.low_res_logits, decoded.iou
 
     def follow(
-        self, embeddings: tuple[Tensor, ...], boxes: Tensor, place: Tensor, state: tuple[Tensor, ...]
+        self,
+        embeddings: tuple[Tensor, ...],
+        boxes: Tensor,
+        place: Tensor,
+        neighbours: Tensor,
+        state: tuple[Tensor, ...],
     ) -> Followed:
         """Objects of N boxes on one slice of a volume; see `LightModel.follow`."""
-        return follow(self, channels_first(embeddings), boxes, place, SliceState(*state))
+        return follow(self, channels_first(embeddings), boxes, place, neighbours, SliceState(*state))
 
 
 def channels_first(embeddings: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
