@@ -169,7 +169,7 @@ def config(tmp_path_factory) -> DataConfig:
 
 
 def assert_same(first: Clips, second: Clips) -> None:
-    for name in ("frames", "masks", "boxes", "places", "told", "boxed"):
+    for name in ("frames", "masks", "boxes", "places", "neighbours", "told", "boxed"):
         assert torch.equal(getattr(first, name), getattr(second, name)), name
 
 

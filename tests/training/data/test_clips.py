@@ -6,9 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.segment.neighbours import SMALLER
 from tests.support.labelled_volume import DEPTH, EXTENTS, labelled_volume
 from training.data.augmentation import AugmentationConfig
-from training.data.clips import UNKNOWN, ClipConfig, ClipSample, ClipSource, convex_hull, draw_clip, draw_slices
+from training.data.clips import (
+    UNKNOWN,
+    ClipConfig,
+    ClipSample,
+    ClipSource,
+    convex_hull,
+    draw_clip,
+    draw_slices,
+    meeting,
+)
 from training.data.index import build_index
 from training.data.labelled_case import LabelledCase, read_labelled_case, write_labelled_case
 from training.data.objects import VolumeObject
@@ -146,6 +156,28 @@ def test_shares_of_what_is_told_and_boxed():
     assert told.mean() == pytest.approx(0.2, abs=0.03)
     assert boxed.mean() == pytest.approx(0.5, abs=0.08)
     assert np.mean([clip.places[0, 0, 0] == UNKNOWN for clip in drawn]) == pytest.approx(0.25, abs=0.08)
+
+
+def test_objects_of_a_clip_are_told_of_the_boxes_of_all_others():
+    case = labelled_volume()
+    case.gts[10:18, 26:34, 14:24] = 4  # overlaps both of the others, which do not overlap
+    items = [LARGE, SMALL, VolumeObject(4, 10, 17)]
+    for chosen, count in ((LARGE, 1), (SMALL, 2)):
+        for accompanied in (0, 1):
+            rng = np.random.default_rng(2)
+            config = replace(CONFIG, accompanied=accompanied, objects=count, found=0, box_low=0.0, box_high=0.0)
+            for _ in range(10):
+                clip = draw_clip(rng, case, chosen, items, config, PLAIN, SIZE)
+                assert clip.neighbours.shape == (len(clip.boxes), 2, SIZE // 4, SIZE // 4)
+                assert clip.neighbours.any() == accompanied
+    expected = np.zeros((2, SIZE // 4, SIZE // 4))
+    expected[SMALLER, 13:17, 7:12] = 1  # of the small one; the new one is even smaller
+    np.testing.assert_array_equal(clip.neighbours[0], expected)
+
+
+def test_objects_without_a_common_slice_do_not_meet():
+    objects = [VolumeObject(1, 0, 5), VolumeObject(2, 5, 9), VolumeObject(3, 6, 8)]
+    assert meeting(objects).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
 
 
 @pytest.fixture(scope="module")

@@ -43,12 +43,14 @@ def pair(exported, tmp_path):
     pair.close()
 
 
-def boxes_and_places(count: int) -> tuple[np.ndarray, np.ndarray]:
+def prompts(count: int) -> list[np.ndarray]:
+    """Boxes, places and neighbours of some objects."""
     rng = np.random.default_rng(count)
     boxes = np.sort(rng.uniform(0, 256, (count, 2, 2)), axis=1).reshape(count, 4)
     places = rng.integers(0, 20, (count, 3))
     places[1::2, :2] = -1
-    return boxes.astype(np.float32), places.astype(np.float32)
+    neighbours = rng.random((count, 2, 64, 64)) < 0.2
+    return [part.astype(np.float32) for part in (boxes, places, neighbours)]
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -56,11 +58,11 @@ def test_two_slices_in_a_row_are_those_of_torch(exported, pair, count):
     model, _ = exported
     torch_model = TorchModel(model)
     images = np.random.default_rng(0).random((2, 1, 3, 256, 256), dtype=np.float32)
-    boxes, places = boxes_and_places(count)
+    boxes, places, neighbours = prompts(count)
     state, torch_state = None, None
     for image in images:
-        found = pair.follow(pair.encode(image), boxes, places, state)
-        expected = torch_model.follow(torch_model.encode(image), boxes, places, torch_state)
+        found = pair.follow(pair.encode(image), boxes, places, neighbours, state)
+        expected = torch_model.follow(torch_model.encode(image), boxes, places, neighbours, torch_state)
         shapes = [(count, 256, 256), (count,), (count, 1, 64, 64), (1, 16, 64, 64), (count, 32)]
         for part in (found, expected):
             assert [values.shape for values in (part.logits, part.presence, *part.state)] == shapes
@@ -68,7 +70,7 @@ def test_two_slices_in_a_row_are_those_of_torch(exported, pair, count):
             assert relative_error(*values) < TOLERANCE
         state, torch_state = [values.copy() for values in found.state], expected.state
         places = places + np.float32([0, 0, 1])
-    without = pair.follow(pair.encode(images[1]), boxes, places, None)
+    without = pair.follow(pair.encode(images[1]), boxes, places, neighbours, None)
     assert relative_error(without.logits, expected.logits) > 100 * TOLERANCE  # what was handed on counts
 
 
@@ -79,14 +81,15 @@ def flat(followed) -> tuple[np.ndarray, ...]:
 def test_onnxruntime_agrees(exported):
     model, folder = exported
     image = np.random.default_rng(1).random((1, 3, 256, 256), dtype=np.float32)
-    boxes, places = boxes_and_places(3)
+    boxes, places, neighbours = prompts(3)
     embeddings = run_onnxruntime(folder / "encoder.onnx", {"image": image})
     state = {"mask": (3, 1, 64, 64), "keys": (1, 16, 64, 64), "reference": (3, 32)}
     inputs = dict(zip(embedding_names(4), embeddings, strict=True)) | {"boxes": boxes, "place": places}
+    inputs["neighbours"] = neighbours
     inputs |= {name: np.zeros(shape, np.float32) for name, shape in state.items()}
     found = run_onnxruntime(folder / VOLUME_DECODER, inputs)
     torch_model = TorchModel(model)
-    expected = torch_model.follow(torch_model.encode(image), boxes, places, None)
+    expected = torch_model.follow(torch_model.encode(image), boxes, places, neighbours, None)
     assert max(relative_error(*values) for values in zip(found, flat(expected), strict=True)) < TOLERANCE
 
 
@@ -103,10 +106,10 @@ def test_all_three_files_say_the_same_of_themselves(exported):
 def test_names_and_free_sizes_of_the_graph(exported):
     graph = onnx.load(exported[1] / VOLUME_DECODER).graph
     state = ["mask", "keys", "reference"]
-    assert [port.name for port in graph.input] == [*embedding_names(4), "boxes", "place", *state]
+    assert [port.name for port in graph.input] == [*embedding_names(4), "boxes", "place", "neighbours", *state]
     assert [port.name for port in graph.output] == ["low_res_logits", "presence", *(f"next_{name}" for name in state)]
     free = [port.name for port in graph.input if port.type.tensor_type.shape.dim[0].dim_param]
-    assert free == ["boxes", "place", "mask", "reference"]
+    assert free == ["boxes", "place", "neighbours", "mask", "reference"]
 
 
 def volume_case(folder: Path) -> Case:

@@ -10,6 +10,7 @@ from training.model.slice_memory import SliceState, reference_of
 from training.model.untrained import fill_randomly
 
 BOXES = torch.tensor([[20.0, 30.0, 120.0, 200.0], [100.5, 90.25, 140.0, 110.0], [0.0, 0.0, 256.0, 256.0]])
+NOBODY = torch.zeros(3, 2, 64, 64)  # no neighbours
 PLACES = torch.tensor([[4.0, 4, 0], [7, 1, 3], [-1, -1, 2]])
 
 
@@ -47,7 +48,7 @@ def test_before_it_has_learned_masks_are_those_of_decode(slices):
     expected, _ = model.decode(embeddings, BOXES)
     state = model.empty_state(3, embeddings[0])
     for _ in range(2):  # nor does what a slice left change anything
-        followed = model.follow(embeddings, BOXES, PLACES, state)
+        followed = model.follow(embeddings, BOXES, PLACES, NOBODY, state)
         torch.testing.assert_close(followed.low_res_logits, expected, rtol=0, atol=0)
         assert followed.presence.shape == (3,)
         state = followed.state
@@ -55,14 +56,16 @@ def test_before_it_has_learned_masks_are_those_of_decode(slices):
 
 
 @torch.no_grad()
-def test_once_it_has_learned_the_place_and_the_slice_before_count(slices):
+def test_once_it_has_learned_the_place_the_neighbours_and_the_slice_before_count(slices):
     model = following()
     first, second = (model.encode(image[None]) for image in slices)
     empty = model.empty_state(3, first[0])
-    followed = model.follow(first, BOXES, PLACES, empty)
-    elsewhere = model.follow(first, BOXES, PLACES + torch.tensor([0, 3, 0]), empty)
+    followed = model.follow(first, BOXES, PLACES, NOBODY, empty)
+    elsewhere = model.follow(first, BOXES, PLACES + torch.tensor([0, 3, 0]), NOBODY, empty)
     assert (followed.low_res_logits[0] - elsewhere.low_res_logits[0]).abs().mean() > 1e-4
-    after, without = (model.follow(second, BOXES, PLACES, state) for state in (followed.state, empty))
+    among_others = model.follow(first, BOXES, PLACES, NOBODY + 1, empty)
+    assert ((followed.low_res_logits - among_others.low_res_logits).abs().mean(dim=(1, 2)) > 1e-4).all()
+    after, without = (model.follow(second, BOXES, PLACES, NOBODY, state) for state in (followed.state, empty))
     assert ((after.low_res_logits - without.low_res_logits).abs().mean(dim=(1, 2)) > 1e-4).all()
 
 
@@ -72,10 +75,11 @@ def test_objects_of_several_images_are_followed_as_each_on_its_own(slices):
     both, index = model.encode(slices), torch.tensor([1, 0, 1])
     state = model.empty_state(3, both[0])
     for _ in range(2):
-        followed = model.follow(both, BOXES, PLACES, state, index)
+        followed = model.follow(both, BOXES, PLACES, NOBODY, state, index)
         for i, image in enumerate(index.tolist()):
             own = SliceState(*(part[i : i + 1] for part in state))
-            alone = model.follow(model.encode(slices[image : image + 1]), BOXES[i : i + 1], PLACES[i : i + 1], own)
+            own_prompts = (part[i : i + 1] for part in (BOXES, PLACES, NOBODY))
+            alone = model.follow(model.encode(slices[image : image + 1]), *own_prompts, own)
             torch.testing.assert_close(alone.low_res_logits[0], followed.low_res_logits[i], rtol=1e-3, atol=1e-3)
             torch.testing.assert_close(alone.presence[0], followed.presence[i], rtol=1e-3, atol=1e-3)
         state = followed.state
@@ -85,7 +89,7 @@ def test_objects_of_several_images_are_followed_as_each_on_its_own(slices):
 def test_what_is_handed_on_is_the_decoded_mask_and_what_it_shows(slices):
     model = following()
     embeddings = model.encode(slices[:1])
-    followed = model.follow(embeddings, BOXES, PLACES, model.empty_state(3, embeddings[0]))
+    followed = model.follow(embeddings, BOXES, PLACES, NOBODY, model.empty_state(3, embeddings[0]))
     mask = followed.low_res_logits.sigmoid().reshape(3, 64, 4, 64, 4).mean(dim=(2, 4))
     torch.testing.assert_close(followed.state.mask[:, 0], 2 * mask - 1)
     keys = model.slice_memory.keys(embeddings[2])
@@ -96,7 +100,7 @@ def test_what_is_handed_on_is_the_decoded_mask_and_what_it_shows(slices):
 def test_masks_are_handed_on_without_gradient_and_appearances_with_one(slices):
     model = following().train()
     embeddings = model.encode(slices[:1])
-    state = model.follow(embeddings, BOXES, PLACES, model.empty_state(3, embeddings[0])).state
+    state = model.follow(embeddings, BOXES, PLACES, NOBODY, model.empty_state(3, embeddings[0])).state
     assert [part.requires_grad for part in state] == [False, True, True]
 
 
@@ -119,7 +123,7 @@ def test_gradient_reaches_every_parameter_of_the_memory(slices):
     state, loss = model.empty_state(3, embeddings[0]), 0.0
     for image in range(2):
         index = torch.full((3,), image)
-        followed = model.follow(embeddings, BOXES, PLACES, state, index)
+        followed = model.follow(embeddings, BOXES, PLACES, NOBODY, state, index)
         state, loss = followed.state, loss + followed.low_res_logits.square().mean() + followed.presence.sum()
     loss.backward()
     parameters = model.slice_memory.named_parameters()

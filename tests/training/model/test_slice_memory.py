@@ -117,11 +117,12 @@ def test_shapes_of_the_empty_state():
 def test_nothing_is_told_before_anything_was_learned():
     memory, state = SliceMemory(), random_state()._replace(mask=torch.rand(COUNT, 1, 16, 16))
     state = state._replace(keys=torch.rand(COUNT, KEY_WIDTH, 16, 16))
-    context = memory.context(torch.rand(COUNT, KEY_WIDTH, 16, 16), state, torch.tensor([[4.0, 4, 0]] * COUNT))
+    place, neighbours = torch.tensor([[4.0, 4, 0]] * COUNT), torch.rand(COUNT, 2, 16, 16)
+    context = memory.context(torch.rand(COUNT, KEY_WIDTH, 16, 16), state, place, neighbours)
     assert [tuple(level.shape) for level in context.maps] == [(3, 128, 4, 4), (3, 96, 8, 8), (3, 48, 16, 16)]
     assert not any(level.any() for level in (*context.maps, context.vector))
     fill_randomly(memory, seed=0)
-    context = memory.context(torch.rand(COUNT, KEY_WIDTH, 16, 16), state, torch.tensor([[4.0, 4, 0]] * COUNT))
+    context = memory.context(torch.rand(COUNT, KEY_WIDTH, 16, 16), state, place, neighbours)
     assert all(level.any() for level in (*context.maps, context.vector))
 
 

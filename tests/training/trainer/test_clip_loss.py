@@ -37,8 +37,9 @@ class Scripted:
     def empty_state(self, count, like):
         return State(torch.zeros(count, SIZE, SIZE))
 
-    def follow(self, embeddings, boxes, place, state, image_index):
+    def follow(self, embeddings, boxes, place, neighbours, state, image_index):
         t = len(self.given)
+        assert neighbours[0, 0, 0, 0] == 0.5
         self.given.append((boxes, place, state.handed_on, image_index))
         logits = 20 * self.masks[t].repeat(len(boxes), 1, 1) - 10
         return Followed(logits, torch.full((len(boxes),), self.presence[t]), state)
@@ -56,6 +57,7 @@ def clips(masks: list[torch.Tensor], found: bool = False, told: bool = False, bo
         masks=torch.stack(masks)[None],
         boxes=torch.tensor([GIVEN]),
         places=torch.tensor([[[ends, ends, t] for t in range(length)]]),
+        neighbours=torch.full((1, 2, 64, 64), 0.5),
         told=torch.full((1, length), told),
         boxed=torch.tensor([boxed]),
     )

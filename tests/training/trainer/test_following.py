@@ -93,7 +93,7 @@ def test_batchnorm_learns_unless_it_is_kept(root, trained, tmp_path):
 def test_clips_need_a_model_that_can_follow(root, tmp_path, monkeypatch):
     monkeypatch.setitem(MODELS, "litemedsam", small_sam)
     config = settings(root, tmp_path, None, "model=litemedsam")
-    with pytest.raises(ValueError, match=r"data\.clips: the model small cannot follow objects"):
+    with pytest.raises(ValueError, match=r"data\.clips: the model small has not learnt to follow objects"):
         make_model(config)
 
 
