@@ -79,7 +79,7 @@ def test_boxes_of_clips_hold_their_masks_and_lie_in_the_input():
         assert (clips.boxes[:, 2:] >= inner[:, 2:] - 0.5).all()
         assert clips.boxes.min() >= 0
         assert clips.boxes.max() <= SIZE
-        assert ((clips.places[..., :2] == UNKNOWN).all() if found else (clips.places >= 0).all())
+        assert (clips.places[..., :2] == UNKNOWN).all() if found else (clips.places >= 0).all()
 
 
 def test_pairs_without_motion_are_the_still_twice(no_motion):

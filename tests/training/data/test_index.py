@@ -8,6 +8,7 @@ import pytest
 
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
+from tests.support.labelled_volume import EXTENTS, labelled_volume
 from training.data import index as index_module
 from training.data.index import CACHE_NAME, VolumeIndex, build_index
 from training.data.labelled_case import LabelledCase, read_labelled_case, write_labelled_case
@@ -113,6 +114,43 @@ def test_a_file_of_the_same_size_but_another_time_is_read_again(root: Path, scan
     os.utime(root / "CT/a/0.npz", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     build_index(root, CONFIG)
     assert scanned == ["CT/a/0.npz"]
+
+
+def test_objects_that_can_be_followed_are_known_by_file(root: Path) -> None:
+    write_labelled_case(root / "CT/b/0.npz", labelled_volume())
+    index = build_index(root, CONFIG)
+    assert index.files == ["CT/a/0.npz", "CT/a/1.npz", "CT/b/0.npz", "MR/b/0.npz", "US/c/0.npz"]
+    assert index.object_counts.tolist() == [1, 0, 2, 1, 0]  # none in the image
+    assert index.object_files.tolist() == [0, 2, 2, 3]
+    objects = [(0, 1, 1, 3), (2, 1, *EXTENTS[1]), (2, 2, *EXTENTS[2]), (3, 1, 0, 2)]
+    assert [index.object(number) for number in range(4)] == [(file, VolumeObject(*item)) for file, *item in objects]
+
+
+def test_objects_come_back_from_the_cache(root: Path, scanned: list[str]) -> None:
+    build_index(root, CONFIG)
+    write_volume(root / "CT/a/1.npz", labelled=[0, 2, 3], depth=4)
+    first = build_index(root, CONFIG)
+    scanned.clear()
+    again = build_index(root, CONFIG)
+    assert scanned == []
+    for index in (first, again):
+        assert index.objects.tolist() == [[1, 1, 3], [1, 0, 3], [1, 0, 2]]
+        assert index.object_counts.tolist() == [1, 1, 1, 0]
+    (root / "CT/a/0.npz").unlink()
+    without = build_index(root, CONFIG)
+    assert scanned == []
+    assert without.objects.tolist() == [[1, 0, 3], [1, 0, 2]]
+
+
+def test_a_cache_from_before_there_were_objects_is_made_again(root: Path, scanned: list[str]) -> None:
+    build_index(root, CONFIG)
+    with np.load(root / CACHE_NAME) as stored:
+        arrays = {name: stored[name] for name in stored.files if "object" not in name}
+    np.savez(root / CACHE_NAME, **arrays)
+    scanned.clear()
+    with pytest.warns(UserWarning, match="unusable index cache"):
+        assert build_index(root, CONFIG).object_counts.tolist() == [1, 0, 1, 0]
+    assert len(scanned) == 4
 
 
 def test_other_targets_make_another_index(root: Path) -> None:

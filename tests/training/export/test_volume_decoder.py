@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from inference.cases.case import Case, read_case
 from inference.model.metadata import VOLUME_DECODER, check_content, read_metadata

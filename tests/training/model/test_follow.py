@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from training.model import build_model
 from training.model.checkpoint import load_model, save_checkpoint
@@ -37,6 +38,17 @@ def test_a_model_that_was_not_told_to_has_no_state():
     assert model.slice_memory is memory  # not made anew
     sam = build_model("litemedsam")
     assert (sam.state, sam.shared_state) == ((), ())
+
+
+@torch.no_grad()
+def test_cost_is_within_the_budget(slices):
+    model = following()
+    embeddings = model.encode(slices[:1])
+    state = model.empty_state(3, embeddings[0])
+    with FlopCounterMode(display=False) as counter:
+        model.follow(embeddings, BOXES, PLACES, NOBODY, state)
+    assert counter.get_total_flops() / 3 <= 1.0e9
+    assert sum(parameter.numel() for parameter in model.slice_memory.parameters()) < 0.1e6
 
 
 @torch.no_grad()
