@@ -16,6 +16,7 @@ class BrightInsideBox(nn.Module):
 
     input_size = 8
     box_convention = INDICES
+    state = ()
 
     def __init__(self):
         super().__init__()
@@ -117,10 +118,10 @@ def test_propagate_takes_the_given_box_again_after_an_empty_mask():
 def test_box_around_a_mask_goes_by_pixel_edges_and_stays_inside():
     mask = np.zeros((128, 256), bool)
     mask[0, 10] = mask[5, 20] = True
-    assert box_around(mask, given=np.array([2, 0, 60, 60])).tolist() == [7, 0, 24, 9]
-    assert box_around(mask, given=np.array([8, 0, 60, 5])).tolist() == [8, 0, 24, 5]
+    assert box_around(mask, 3 / 256, given=np.array([2, 0, 60, 60])).tolist() == [7, 0, 24, 9]
+    assert box_around(mask, 3 / 256, given=np.array([8, 0, 60, 5])).tolist() == [8, 0, 24, 5]
     beside = np.array([40, 40, 60, 60])
-    assert box_around(mask, given=beside) is beside
+    assert box_around(mask, 3 / 256, given=beside) is beside
 
 
 def test_contested_pixels_go_to_the_later_box_or_the_higher_logit():
