@@ -93,7 +93,8 @@ def segment_reference(
         z_min, z_max = np.rint(box[[2, 5]]).astype(int) if is_volume else (0, 0)
         if follow:
             to_find = extent == FIND and z_min == z_max
-            slices = followed_slices(model, volume, box_2d, z_min, z_max, to_find, normalise)
+            neighbours = boxes_met(boxes, label - 1, len(volume), extent)
+            slices = followed_slices(model, volume, box_2d, neighbours, z_min, z_max, to_find, normalise)
         else:
             slices = logits_of_slices(model, volume, box_2d, z_min, z_max, strategy, normalise)
         for z, logits in slices:
@@ -122,20 +123,41 @@ def logits_of_slices(
             yield z, logits
 
 
+def boxes_met(boxes: np.ndarray, index: int, depth: int, extent: str) -> np.ndarray:
+    """The other boxes, as 2D ones (K, 4), whose slices include one of those of box `index`."""
+
+    def slices(box: np.ndarray) -> range:
+        first, last = np.rint(box[[2, 5]]).astype(int)
+        return range(depth) if extent == FIND and first == last else range(first, last + 1)
+
+    own = set(slices(boxes[index]))
+    met = [box[[0, 1, 3, 4]] for other, box in enumerate(boxes) if other != index and own & set(slices(box))]
+    return np.array(met).reshape(-1, 4)
+
+
 def followed_slices(
-    model: nn.Module, volume: np.ndarray, box: np.ndarray, z_min: int, z_max: int, to_find: bool, normalise: str
+    model: nn.Module,
+    volume: np.ndarray,
+    box: np.ndarray,
+    neighbours: np.ndarray,
+    z_min: int,
+    z_max: int,
+    to_find: bool,
+    normalise: str,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (z, logits (H, W)) for each slice on which a 3D box's object is, followed with the model's state.
 
+    neighbours: (K, 4) boxes of others that it may meet.
     to_find: the box is that of one slice only, from which the object reaches to the slices before those where it is not
     present, or has no mask.
     """
     z_mid = (z_min + z_max) // 2
     first, last = (0, len(volume) - 1) if to_find else (z_min, z_max)
+    maps = neighbour_maps(box, neighbours, *volume.shape[1:3], model.input_size)
 
     def follow(z: int, prompt: np.ndarray, state: Any) -> Slice:
         to_ends = (-1, -1) if to_find else (z - z_min, z_max - z)
-        return follow_slice(model, volume[z], prompt, (*to_ends, abs(z - z_mid)), state, normalise)
+        return follow_slice(model, volume[z], prompt, (*to_ends, abs(z - z_mid)), maps, state, normalise)
 
     middle = follow(z_mid, box, None)
     if to_find and middle.is_empty:
@@ -150,6 +172,25 @@ def followed_slices(
             yield z, current.logits
 
 
+def neighbour_maps(box: np.ndarray, others: np.ndarray, height: int, width: int, input_size: int) -> Tensor:
+    """How much of each pixel lies in the boxes of others that overlap a box, of smaller ones and of those not smaller:
+    (1, 2, input_size / 4, input_size / 4), pixel by pixel."""
+    size, scale = input_size // 4, input_size / max(height, width)
+    ratio = [int(side * scale + 0.5) / side / 4 for side in (width, height)] * 2  # as `preprocess` resizes
+    maps = np.zeros((1, 2, size, size), np.float32)
+    for other in others:
+        if not (np.maximum(box[:2], other[:2]) < np.minimum(box[2:], other[2:])).all():
+            continue
+        is_smaller = np.prod(other[2:] - other[:2]) < np.prod(box[2:] - box[:2])
+        drawn = maps[0, 0 if is_smaller else 1]
+        x_min, y_min, x_max, y_max = other * ratio
+        for y in range(size):
+            for x in range(size):
+                in_x, in_y = min(x + 1, x_max) - max(x, x_min), min(y + 1, y_max) - max(y, y_min)
+                drawn[y, x] = max(drawn[y, x], max(0.0, in_x) * max(0.0, in_y))
+    return torch.from_numpy(maps)
+
+
 def followed_box(mask: np.ndarray, given: np.ndarray, to_find: bool) -> np.ndarray:
     """The box that prompts the slice after one with this mask (H, W)."""
     if to_find:  # the given box holds the object on one slice only
@@ -159,17 +200,23 @@ def followed_box(mask: np.ndarray, given: np.ndarray, to_find: bool) -> np.ndarr
 
 
 def follow_slice(
-    model: nn.Module, image: np.ndarray, box: np.ndarray, place: tuple[int, ...], state: Any, normalise: str
+    model: nn.Module,
+    image: np.ndarray,
+    box: np.ndarray,
+    place: tuple[int, ...],
+    neighbours: Tensor,
+    state: Any,
+    normalise: str,
 ) -> Slice:
     """As `full_size_logits`, of an object that is followed.
 
     place: slices to its first one, to its last one (-1, where they are to be found), and from the one it started from.
-    state: that the slice before left, None where it starts.
+    neighbours: see `neighbour_maps`. state: that the slice before left, None where it starts.
     """
     embeddings, prompt, size = encoded(model, image, box, normalise)
     if state is None:
         state = model.empty_state(1, embeddings[0])
-    followed = model.follow(embeddings, prompt, torch.tensor([place], dtype=torch.float32), state)
+    followed = model.follow(embeddings, prompt, torch.tensor([place], dtype=torch.float32), neighbours, state)
     logits = full_size(followed.low_res_logits[0], model.input_size, size, image)
     return Slice(logits, followed.presence.item(), followed.state)
 
