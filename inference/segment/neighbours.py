@@ -25,7 +25,7 @@ def neighbour_maps(boxes: Float32Array, related: BoolArray, input_size: int) -> 
         (n, 2, S/4, S/4) in 0..1: how much of each pixel lies in a smaller neighbour's box, and in another's.
     """
     size = input_size // STRIDE
-    on_x, on_y = (_coverage(boxes[:, [axis, axis + 2]] / STRIDE, size) for axis in (0, 1))
+    on_x, on_y = (_coverage(boxes[:, [axis, axis + 2]] / np.float32(STRIDE), size) for axis in (0, 1))
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     overlaps = np.all(
         np.maximum(boxes[:, None, :2], boxes[:, :2]) < np.minimum(boxes[:, None, 2:], boxes[:, 2:]), axis=2
