@@ -64,7 +64,7 @@ class Following(BrightInsideBox):
     def empty_state(self, count, like):
         return [like.new_zeros(count, 1), like.new_zeros(count, 4)]
 
-    def follow(self, embeddings, boxes, place, state):
+    def follow(self, embeddings, boxes, place, neighbours, state):
         count, last_box = state
         self.steps.append(Step(boxes[0].tolist(), place[0].tolist(), count.item(), last_box[0].tolist()))
         logits, _ = self.decode(embeddings, boxes)
