@@ -133,13 +133,13 @@ class Predictor:
         with self._turn() as model, only_case_errors():
             pixels, table = _intensities(image, window), _numbers("boxes", boxes)
             axis = _slice_axis(spacing, pixels, table)
-            case = make_case(np.moveaxis(pixels, axis, 0), _with_axis_first(table, axis))
+            case = make_case(np.moveaxis(pixels, axis, 0) if axis else pixels, _with_axis_first(table, axis))
             for warning in case.warnings:
                 log.warning("%s", warning)
             for problem in case.problems:
                 log.error("%s", problem)
             segs = segment_case(case, model, options, self._memory_left(model, box_batch)).segs
-        return np.ascontiguousarray(np.moveaxis(segs, 0, axis))
+        return np.ascontiguousarray(np.moveaxis(segs, 0, axis)) if axis else segs
 
     def set_image(self, image: Any, window: CtWindow | None = None) -> None:
         """Encode an image, for the calls of `predict` that this thread makes from now on. It is copied.
