@@ -114,7 +114,7 @@ def test_the_predictor_gives_those_of_the_command(run, cases, tmp_path, name):
 
 def test_the_command_and_the_module_are_one_program_by_two_names(run):
     assert run("qmedsam", "--version") == run("python", "-m", "qmedsam", "--version") == f"qmedsam {__version__}\n"
-    assert run("qmedsam", "--help").startswith("usage: qmedsam [-h]")
+    assert run("qmedsam", "--help").startswith("usage: qmedsam SUB-COMMAND ...")
     assert run("python", "-m", "qmedsam", "cases", "--help").startswith("usage: python -m qmedsam cases [-h]")
 
 
