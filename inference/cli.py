@@ -1,4 +1,4 @@
-"""What the command line does: `python -m inference`."""
+"""What the command line does: `qmedsam` where the package is installed, `python -m inference` in a checkout."""
 
 import argparse
 import io
@@ -6,11 +6,11 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from .arguments import parse
+from .arguments import SUBCOMMANDS, parse
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .memory_limit import MB, MOST_PIXELS, max_picture_pixels, memory_limit
 from .options import Options
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("qmedsam")
 
 
-def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
+def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
     """Run the command line; returns the exit status (see `inference.arguments.EPILOG`).
 
     Args:
+        arguments: instead of the process's own.
         keep: called with the model. Who ends the process next keeps it: freeing it takes up to 50 ms, for nothing.
 
     Raises:
@@ -34,9 +35,16 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
     """
     _open_closed_streams()
     stopped = stop_on_signals()
-    parsed = parse(arguments)
-    _log_to_streams(verbose=parsed.verbose)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    subcommand = SUBCOMMANDS.get(arguments[0]) if arguments else None
     try:
+        if subcommand and subcommand.module:
+            from importlib import import_module
+
+            log_to_streams()
+            return int(import_module(subcommand.module, __package__).main(arguments[1:]))
+        parsed = parse(arguments)
+        log_to_streams(parsed.verbose)
         return _run(parsed, keep)
     except SetupError as error:
         log.error("%s", error)
@@ -136,8 +144,12 @@ def flush_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _log_to_streams(verbose: bool) -> None:
-    """Results to standard output; warnings and errors, named as such, to standard error."""
+def log_to_streams(verbose: bool = False) -> None:
+    """Results to standard output; warnings and errors, named as such, to standard error.
+
+    Args:
+        verbose: what is only interesting to know, too.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text

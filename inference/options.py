@@ -1,6 +1,10 @@
 """What is the user's choice, and the defaults. Imports nothing heavy: the command line needs it for `--help`."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+# In an installed package the pair that ships lies inside; in a checkout beside it.
+PACKAGED_WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 # Ways through a volume: the same box on every slice, or from the middle slice outward.
 FLATTEN, PROPAGATE = "flatten", "propagate"
@@ -19,7 +23,6 @@ OVERLAP_RULES = (LATER, LOGIT, SIZE)
 # Arithmetic of the models.
 AUTO, F32, BF16 = "auto", "f32", "bf16"  # auto: bf16 where the CPU has it
 PRECISIONS = (AUTO, F32, BF16)
-
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff")  # what the mask of a picture is written as: formats that lose nothing
 
@@ -41,3 +44,21 @@ class Options:
     zoom: bool = True
     box_batch: int = 16
     extent: str = GIVEN
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a choice is none that there is."""
+        for name, choices in (("strategy", STRATEGIES), ("overlap", OVERLAP_RULES), ("extent", EXTENTS)):
+            check_choice(name, getattr(self, name), choices)
+        if self.box_batch < 1:
+            raise ValueError(f"box_batch is {self.box_batch}, not a whole number from 1 up")
+
+
+def check_choice(name: str, chosen: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError where `chosen` is not among the `choices` of the option `name`."""
+    if chosen not in choices:
+        raise ValueError(f"{name} is '{chosen}', not one of {', '.join(choices)}")
+
+
+def default_weights() -> Path:
+    """Folder of the pair that ships, in an installed package and in a checkout."""
+    return PACKAGED_WEIGHTS if PACKAGED_WEIGHTS.is_dir() else PACKAGED_WEIGHTS.parent.parent / "weights"

@@ -24,6 +24,19 @@ def rescale_percentiles(values: Array) -> Array:
     return to_uint8(values, low, high)
 
 
+def window_level(values: Array, level: float, width: float) -> Array:
+    """CT window: `level - width/2` becomes 0, `level + width/2` becomes 255, values outside are clipped.
+
+    Args:
+        values: any shape, Hounsfield units.
+        level, width: Hounsfield units; 40 and 400 show soft tissue.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    return to_uint8(values, level - width / 2, level + width / 2)
+
+
 def to_uint8(values: Array, low: float, high: float) -> Array:
     """`low` becomes 0, `high` 255, values outside are clipped, fractions are dropped."""
     scaled = values.astype(np.float32) - low
