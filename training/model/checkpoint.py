@@ -38,8 +38,8 @@ class Checkpoint:
 
     @property
     def follows(self) -> bool:
-        """Whether the model follows objects through volumes (see `training.model.slice_memory`)."""
-        return any(name.startswith("slice_memory.") for name in self.state)
+        """Whether the model follows objects through volumes (see `training.model.volume_decoder`)."""
+        return any(name.startswith("volume_decoder.") for name in self.state)
 
 
 def save_checkpoint(path: Path, model: nn.Module, half: bool = False, **extra: Any) -> None:

@@ -83,10 +83,15 @@ def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if parts.get(name.partition(".")[0], False)
+        if parts.get(part_of(name), False)
         and has_counterpart(module, recipe)
         and not any(fnmatchcase(name, pattern) for pattern in kept)
     ]
+
+
+def part_of(name: str) -> str:
+    """The part of the model that a module belongs to; the decoder of volumes has parts of its own, of the same names."""
+    return name.removeprefix("volume_decoder.").partition(".")[0]
 
 
 @torch.no_grad()

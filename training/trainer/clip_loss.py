@@ -7,9 +7,10 @@ from torch.nn import functional as F
 from training.data.batch import Clips
 from training.data.boxes import tight_boxes
 from training.data.clips import MARGIN_FOUND, MARGIN_GIVEN
+from training.model.volume_decoder import remember
 from training.trainer.losses import MASK_LOSSES, bce_loss
 
-PRESENCE = 0.2  # weight of the presence head
+PRESENCE = 0.5  # weight of the presence head
 
 
 def clip_loss(
@@ -17,7 +18,7 @@ def clip_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean loss of the slices of clips, and its parts by name, detached.
 
-    The masks that a slice hands on have no gradient (see `LightModel.follow`), its appearances have.
+    The masks that a slice hands on have no gradient (see `VolumeDecoder`), its appearances have.
 
     Args:
         weights: of the losses of masks, by name (`MASK_LOSSES`).
@@ -38,7 +39,7 @@ def clip_loss(
             found = box_around(handed_on > 0.5, boxes, MARGIN_FOUND)
             within = intersection(box_around(handed_on > 0.5, clips.boxes, MARGIN_GIVEN), clips.boxes)
             boxes = torch.where(is_found, found, torch.where(clips.boxed[:, None], within, clips.boxes))
-        state = model.remember(handed_on, followed.state)
+        state = remember(handed_on, followed.state)
     mask_loss, presence_loss = torch.stack(mask_losses).mean(), torch.stack(presence_losses).mean()
     name = f"clips_of_{length}"
     parts = {name: mask_loss.detach(), f"{name}_presence": presence_loss.detach()}

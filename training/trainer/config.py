@@ -15,7 +15,7 @@ STAGES = (0, 1, 2, 3)
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("stable", "cosine", "plateau")
 PRECISIONS = ("bf16", "float32")
-PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "slice_memory")
+PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "volume_decoder")
 LOSSES = (*MASK_LOSSES, "iou")
 
 

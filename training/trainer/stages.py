@@ -16,8 +16,8 @@ from training.trainer.config import PARTS, TrainConfig
 TRAINED = {
     0: PARTS,
     1: ("image_encoder",),
-    2: ("mask_decoder",),
-    3: ("image_encoder", "mask_decoder"),
+    2: ("mask_decoder", "volume_decoder"),
+    3: ("image_encoder", "mask_decoder", "volume_decoder"),
 }
 CALIBRATION_BATCHES = 8  # whose run-time statistics initialise the scales of activations
 

@@ -25,19 +25,22 @@ class TrainStep(nn.Module):
         self.loss_weights = loss_weights
         self.distillation = distillation
         self.teacher = teacher
+        parts = (model.image_encoder, model.prompt_encoder, model.mask_decoder)
+        self.learns_images = any(parameter.requires_grad for part in parts for parameter in part.parameters())
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and its parts by name, detached. A batch without any box has loss 0."""
+        """The loss, and its parts by name, detached. A batch without any box, and without clips, has loss 0. Where all
+        that images are segmented with is frozen, they are left out."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
         embeddings = self.model.encode(images)
-        if len(batch.boxes) == 0:
-            return sum(embedding.sum() for embedding in embeddings) * 0.0, {}
-        logits, iou = self.model.decode(embeddings, batch.boxes, batch.image_index)
-        loss, parts = segmentation_loss(self.loss_weights, logits, iou, batch.masks)
+        loss, parts, logits = sum(embedding.sum() for embedding in embeddings) * 0.0, {}, None
+        if self.learns_images and len(batch.boxes):
+            logits, iou = self.model.decode(embeddings, batch.boxes, batch.image_index)
+            loss, parts = segmentation_loss(self.loss_weights, logits, iou, batch.masks)
         for clips in batch.clips:
             followed, followed_parts = clip_loss(self.model, self.loss_weights, embeddings, clips)
             loss, parts = loss + followed, parts | followed_parts
-        if self.teacher is not None:
+        if self.teacher is not None and logits is not None:
             taught, taught_parts = self._distil(batch, embeddings, logits)
             loss, parts = loss + taught, parts | taught_parts
         return loss, parts

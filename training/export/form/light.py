@@ -9,9 +9,10 @@ import copy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.model.light import Followed, LightModel, follow
+from training.model.light import LightModel
 from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder
 from training.model.slice_memory import SliceState
+from training.model.volume_decoder import Followed
 
 
 class ExportedLight(nn.Module):
@@ -19,12 +20,14 @@ class ExportedLight(nn.Module):
         super().__init__()
         self.image_encoder, self.mask_decoder = model.image_encoder, model.mask_decoder
         self.prompt_encoder = with_map_embeddings(model.prompt_encoder)
-        self.slice_memory, self.state, self.shared_state = model.slice_memory, model.state, model.shared_state
-        self.input_size = model.input_size
+        self.volume_decoder, self.state, self.shared_state = None, model.state, model.shared_state
+        if model.volume_decoder is not None:
+            self.volume_decoder = copy.deepcopy(model.volume_decoder)
+            self.volume_decoder.prompt_encoder = with_map_embeddings(model.volume_decoder.prompt_encoder)
 
     def empty_state(self, count: int, like: Tensor) -> SliceState:
         """As `LightModel.empty_state`, with what the objects share once."""
-        state = self.slice_memory.empty_state(count, self.input_size, like)
+        state = self.volume_decoder.empty_state(count, like)
         return state._replace(keys=state.keys[:1])
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -45,7 +48,7 @@ class ExportedLight(nn.Module):
         state: tuple[Tensor, ...],
     ) -> Followed:
         """Objects of N boxes on one slice of a volume; see `LightModel.follow`."""
-        return follow(self, channels_first(embeddings), boxes, place, neighbours, SliceState(*state))
+        return self.volume_decoder(channels_first(embeddings), boxes, place, neighbours, SliceState(*state))
 
 
 def channels_first(embeddings: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
