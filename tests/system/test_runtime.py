@@ -211,7 +211,7 @@ def following():
     model.learn_to_follow()
     drawn = torch.Generator().manual_seed(5)  # no presence that decides is nearly 0
     with torch.no_grad():
-        for parameter in model.slice_memory.parameters():
+        for parameter in model.volume_decoder.slice_memory.parameters():
             parameter.normal_(0, 0.1, generator=drawn)
     return model.eval()
 

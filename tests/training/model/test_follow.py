@@ -9,6 +9,7 @@ from training.model.checkpoint import load_model, save_checkpoint
 from training.model.light import LightModel
 from training.model.slice_memory import SliceState, reference_of
 from training.model.untrained import fill_randomly
+from training.model.volume_decoder import remember
 
 BOXES = torch.tensor([[20.0, 30.0, 120.0, 200.0], [100.5, 90.25, 140.0, 110.0], [0.0, 0.0, 256.0, 256.0]])
 NOBODY = torch.zeros(3, 2, 64, 64)  # no neighbours
@@ -33,9 +34,9 @@ def test_a_model_that_was_not_told_to_has_no_state():
     assert (model.state, model.shared_state) == ((), ())
     model.learn_to_follow()
     assert (model.state, model.shared_state) == (("mask", "keys", "reference"), ("keys",))
-    memory = model.slice_memory
+    decoder = model.volume_decoder
     model.learn_to_follow()
-    assert model.slice_memory is memory  # not made anew
+    assert model.volume_decoder is decoder  # not made anew
     sam = build_model("litemedsam")
     assert (sam.state, sam.shared_state) == ((), ())
 
@@ -48,7 +49,7 @@ def test_cost_is_within_the_budget(slices):
     with FlopCounterMode(display=False) as counter:
         model.follow(embeddings, BOXES, PLACES, NOBODY, state)
     assert counter.get_total_flops() / 3 <= 1.0e9
-    assert sum(parameter.numel() for parameter in model.slice_memory.parameters()) < 0.1e6
+    assert sum(parameter.numel() for parameter in model.volume_decoder.slice_memory.parameters()) < 0.1e6
 
 
 @torch.no_grad()
@@ -104,7 +105,7 @@ def test_what_is_handed_on_is_the_decoded_mask_and_what_it_shows(slices):
     followed = model.follow(embeddings, BOXES, PLACES, NOBODY, model.empty_state(3, embeddings[0]))
     mask = followed.low_res_logits.sigmoid().reshape(3, 64, 4, 64, 4).mean(dim=(2, 4))
     torch.testing.assert_close(followed.state.mask[:, 0], 2 * mask - 1)
-    keys = model.slice_memory.keys(embeddings[2])
+    keys = model.volume_decoder.slice_memory.keys(embeddings[2])
     torch.testing.assert_close(followed.state.keys, keys)
     torch.testing.assert_close(followed.state.reference, reference_of(mask[:, None], keys))
 
@@ -117,11 +118,10 @@ def test_masks_are_handed_on_without_gradient_and_appearances_with_one(slices):
 
 
 def test_true_masks_can_be_remembered_in_place_of_decoded_ones():
-    model = following()
     state = SliceState(*(torch.rand(shape) for shape in ((1, 1, 64, 64), (1, 16, 64, 64), (1, 32))))
     masks = torch.zeros(1, 256, 256)
     masks[0, 4:8, 8:14] = 1  # a pixel and a half of the memory
-    remembered = model.remember(masks, state)
+    remembered = remember(masks, state)
     expected = torch.full((64, 64), -1.0)
     expected[1, 2:4] = torch.tensor([1.0, 0.0])
     assert torch.equal(remembered.mask[0, 0], expected)
@@ -138,7 +138,7 @@ def test_gradient_reaches_every_parameter_of_the_memory(slices):
         followed = model.follow(embeddings, BOXES, PLACES, NOBODY, state, index)
         state, loss = followed.state, loss + followed.low_res_logits.square().mean() + followed.presence.sum()
     loss.backward()
-    parameters = model.slice_memory.named_parameters()
+    parameters = model.volume_decoder.slice_memory.named_parameters()
     assert [name for name, p in parameters if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 

@@ -9,6 +9,7 @@ import torch
 from training.data.batch import Clips
 from training.model import build_model
 from training.model.light import Followed
+from training.model.volume_decoder import remember
 from training.trainer.clip_loss import PRESENCE, box_around, clip_loss, intersection, masks_loss
 from training.trainer.losses import dice_loss
 
@@ -24,7 +25,7 @@ def square(*box: int) -> torch.Tensor:
 
 
 class State(NamedTuple):
-    handed_on: torch.Tensor
+    mask: torch.Tensor
 
 
 class Scripted:
@@ -35,17 +36,14 @@ class Scripted:
         self.given: list[tuple] = []
 
     def empty_state(self, count, like):
-        return State(torch.zeros(count, SIZE, SIZE))
+        return State(torch.zeros(count, 1, SIZE // 4, SIZE // 4))
 
     def follow(self, embeddings, boxes, place, neighbours, state, image_index):
         t = len(self.given)
         assert neighbours[0, 0, 0, 0] == 0.5
-        self.given.append((boxes, place, state.handed_on, image_index))
+        self.given.append((boxes, place, state.mask, image_index))
         logits = 20 * self.masks[t].repeat(len(boxes), 1, 1) - 10
         return Followed(logits, torch.full((len(boxes),), self.presence[t]), state)
-
-    def remember(self, masks, state):
-        return State(masks)
 
 
 def clips(masks: list[torch.Tensor], found: bool = False, told: bool = False, boxed: bool = False) -> Clips:
@@ -74,12 +72,13 @@ def test_a_slice_is_given_its_place_image_and_what_the_one_before_handed_on():
     assert torch.cat(frames).tolist() == [3, 2, 1]
     assert torch.cat(places).tolist() == [[5, 5, 0], [5, 5, 1], [5, 5, 2]]
     assert handed_on[0].abs().max() == 0
-    torch.testing.assert_close(handed_on[1][0], (20 * DECODED[0] - 10).sigmoid())
-    torch.testing.assert_close(handed_on[2][0], (20 * DECODED[1] - 10).sigmoid())
+    for got, decoded in zip(handed_on[1:], DECODED[:2], strict=True):
+        assert torch.equal(got, remember((20 * decoded - 10).sigmoid()[None], State(got)).mask)
     assert torch.cat(boxes).tolist() == [list(GIVEN)] * 3
     told = Scripted(DECODED, [0.0] * 3)
     clip_loss(told, {"dice": 1.0}, EMBEDDINGS, clips(TRUTH, told=True))
-    assert torch.equal(told.given[1][2][0], TRUTH[0])
+    got = told.given[1][2]
+    assert torch.equal(got, remember(TRUTH[0][None], State(got)).mask)
 
 
 def test_boxes_around_the_last_mask_stay_within_the_given_one():
@@ -142,5 +141,7 @@ def test_the_loss_reaches_what_follows_and_the_encoder():
     embeddings = model.encode(torch.rand(4, 3, SIZE, SIZE, generator=torch.manual_seed(0)))
     loss, _ = clip_loss(model, {"dice": 1.0, "border_bce": 1.0}, embeddings, clips(TRUTH[:2], boxed=True))
     loss.backward()
-    for part in (model.image_encoder, model.mask_decoder.fine, *model.slice_memory.adds, model.slice_memory.presence):
+    decoder = model.volume_decoder
+    memory = decoder.slice_memory
+    for part in (model.image_encoder, decoder.mask_decoder.fine, *memory.adds, memory.presence):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())

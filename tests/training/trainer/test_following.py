@@ -135,7 +135,7 @@ def test_a_run_learns_to_follow_and_resumes_exactly(root, trained, tmp_path):
     old, new = (read_checkpoint(path).state for path in (trained, tmp_path / "whole/last.pt"))
     changed = {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
     assert changed == {"prompt_encoder", "mask_decoder"}
-    assert any(value.any() for name, value in new.items() if name.startswith("slice_memory.adds"))
+    assert any(value.any() for name, value in new.items() if name.startswith("volume_decoder.slice_memory.adds"))
     statistics = [name for name in old if "running_" in name or "num_batches" in name]
     assert all(torch.equal(old[name], new[name]) for name in statistics)
     assert load_model(tmp_path / "whole/best.pt").state == ("mask", "keys", "reference")
@@ -143,5 +143,6 @@ def test_a_run_learns_to_follow_and_resumes_exactly(root, trained, tmp_path):
 
 def test_the_configuration_that_ships_teaches_the_light_model():
     config = read_config(REPOSITORY / "training/configs/light_volumes.yaml", [])
-    assert (config.model, config.frozen, config.keep_batchnorm) == ("light", ("image_encoder",), True)
+    assert (config.model, config.keep_batchnorm) == ("light", True)
+    assert config.frozen == ("image_encoder", "prompt_encoder", "mask_decoder")
     assert config.data.clips.per_batch > 0
