@@ -57,6 +57,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="with --image: a box in its pixels; repeat for more objects")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT",
                         help="folder for the results; with --image, the mask file (.png or .tif)")  # fmt: skip
+    add_run_options(parser)
+    parsed = parser.parse_args(arguments)
+    if parsed.image and not parsed.boxes:
+        parser.error("--image needs at least one --box X0,Y0,X1,Y1")
+    if parsed.image and parsed.output.suffix.lower() not in MASK_SUFFIXES:
+        parser.error(f"with --image, -o is a mask, written as .png or .tif, not '{parsed.output.suffix}'")
+    if parsed.image and (parsed.skip_existing or parsed.shard.parts > 1):
+        parser.error("--skip-existing and --shard go with --input, a folder of cases")
+    if parsed.boxes and not parsed.image:
+        parser.error("--box goes with --image; cases in a folder hold their own boxes")
+    check_run_options(parser, parsed)
+    return parsed
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every run, whatever its cases are read from."""
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR",
                         help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
     parser.add_argument("--box-batch", type=positive, default=Options.box_batch, metavar="N",
@@ -91,18 +107,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true",
                         help="also say what was loaded or compiled, and the peak memory")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"qmedsam {__version__}")
-    parsed = parser.parse_args(arguments)
-    if parsed.image and not parsed.boxes:
-        parser.error("--image needs at least one --box X0,Y0,X1,Y1")
-    if parsed.image and parsed.output.suffix.lower() not in MASK_SUFFIXES:
-        parser.error(f"with --image, -o is a mask, written as .png or .tif, not '{parsed.output.suffix}'")
-    if parsed.image and (parsed.skip_existing or parsed.shard.parts > 1):
-        parser.error("--skip-existing and --shard go with --input, a folder of cases")
-    if parsed.boxes and not parsed.image:
-        parser.error("--box goes with --image; cases in a folder hold their own boxes")
+
+
+def check_run_options(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    """End the process with status 2 where options of `add_run_options` do not go together."""
     if parsed.overlay_windows and not parsed.overlay:
         parser.error("--overlay-windows goes with --overlay, the folder for the pictures")
-    return parsed
 
 
 def box(text: str) -> list[float]:

@@ -18,10 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.atomic import write_atomically
-from inference.cases.intensity import rescale_percentiles
+from inference.cases.intensity import rescale_percentiles, window_level
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError
 from training.data import statistics
-from training.data.intensity import window_level
 from training.data.labelled_case import LabelledCase, as_label_map, case_files, read_labelled_case, write_labelled_case
 from training.data.sources import (
     on_one_grid,

@@ -1,4 +1,6 @@
-"""Intensities of any scanner to 0..255, for pictures to be segmented and for training data alike."""
+"""Intensities of any scanner to 0..255, for what is to be segmented and for training data alike: one definition."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -6,6 +8,24 @@ from ..arrays import Array
 
 PERCENTILES = (0.5, 99.5)  # of the non-zero values, as the challenge prepares its images
 LEAST_RANGE = 1e-8  # an image of one value has no range to divide by
+
+
+class Window(NamedTuple):
+    """The intensities that become 0..255: `level - width / 2` to `level + width / 2`, in the unit of the image."""
+
+    level: float
+    width: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What becomes 0, and what becomes 255."""
+        return self.level - self.width / 2, self.level + self.width / 2
+
+
+# Hounsfield units, as the images of MedSAM and of the challenge were prepared (Ma et al., Segment anything in medical
+# images, 2024).
+WINDOWS = {"soft": Window(40, 400), "lung": Window(-160, 1500), "brain": Window(40, 80), "bone": Window(400, 1800)}
+CT, CT_WINDOW = "CT", WINDOWS["soft"]  # what CT is shown with, unless told otherwise
 
 
 def rescale_percentiles(values: Array) -> Array:
@@ -17,11 +37,46 @@ def rescale_percentiles(values: Array) -> Array:
     Returns:
         uint8 of the same shape.
     """
+    return to_uint8(values, *percentile_range(values))
+
+
+def percentile_range(values: Array) -> tuple[float, float]:
+    """The two percentiles of the non-zero values; of an image without any a range that makes it black."""
     foreground = values[values != 0]
     if foreground.size == 0:
-        return np.zeros(values.shape, np.uint8)
+        return 0.0, 1.0
     low, high = np.percentile(foreground, PERCENTILES)
-    return to_uint8(values, low, high)
+    return low, high
+
+
+def window_level(values: Array, level: float, width: float) -> Array:
+    """A window of CT: `level - width/2` becomes 0, `level + width/2` becomes 255, values outside are clipped.
+
+    Args:
+        values: any shape, Hounsfield units.
+        level, width: Hounsfield units; 40 and 400 show soft tissue.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    return to_uint8(values, *Window(level, width).ends)
+
+
+def to_grey(values: Array, window: Window | None) -> Array:
+    """The volume as it is segmented, made slice by slice, so that no second one of floating point is held.
+
+    Args:
+        values: (D, H, W), real type and unit, finite; any layout in memory.
+        window: what becomes 0..255; where None, the range between two percentiles (see `rescale_percentiles`).
+
+    Returns:
+        uint8 of the same shape.
+    """
+    low, high = window.ends if window else percentile_range(values)
+    grey: Array = np.empty(values.shape, np.uint8)
+    for z, plane in enumerate(values):
+        grey[z] = to_uint8(plane, low, high)
+    return grey
 
 
 def to_uint8(values: Array, low: float, high: float) -> Array:

@@ -10,10 +10,9 @@ import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from inference.cases.intensity import rescale_percentiles
+from inference.cases.intensity import rescale_percentiles, window_level
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
-from training.data.intensity import window_level
 from training.data.labelled_case import LabelledCase, as_label_map, read_labelled_case, write_labelled_case
 from training.prepare import main
 
