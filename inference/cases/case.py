@@ -45,6 +45,11 @@ class Case:
         return range(1, len(self.boxes) + 1)
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of arrays that a subclass keeps beside the volume."""
+        return 0
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(D, H, W)."""
         depth, height, width = self.volume.shape[:3]
