@@ -33,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("input", type=Path, metavar="IN",
                         help="an image file, the folder of a DICOM series, or a folder of images")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT",
-                        help="file for the masks, in the format of its ending; for a folder of images a folder")  # fmt: skip
+                        help="file for the masks, whose ending is the format; a folder for a folder")  # fmt: skip
     parser.add_argument("--box", type=box, action="append", default=[], metavar="X0,Y0,Z0,X1,Y1,Z1", dest="box",
                         help="a box, in 2D without z; repeat for more objects")  # fmt: skip
     parser.add_argument("--box-from", type=Path, metavar="MASK",

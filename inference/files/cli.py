@@ -12,6 +12,7 @@ from ..errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
 from .arguments import parse
 
 if TYPE_CHECKING:
+    from ..jobs import Job
     from ..model.pair import ModelPair
     from .file_job import FileJob, Findings
     from .inputs import Input
@@ -47,7 +48,7 @@ class _Run:
         self.findings: Findings | None = None
         self.is_coco = False
 
-    def find_jobs(self, parsed: argparse.Namespace, weights: Iterable[str]) -> Sequence["FileJob"]:
+    def find_jobs(self, parsed: argparse.Namespace, weights: Iterable[str]) -> Sequence["Job"]:
         """As `inference.cli.run_program` wants it; nothing is lost by the jobs.
 
         Raises:
@@ -102,7 +103,7 @@ class _Run:
         return True
 
     def _write_coco(self, parsed: argparse.Namespace) -> None:
-        """Masks of all pictures whose results are there, be they of this run or, with --skip-existing, an earlier one."""
+        """Masks of all pictures whose results are there, of this run or, with --skip-existing, of an earlier one."""
         import cv2
 
         from ..atomic import write_atomically

@@ -11,7 +11,7 @@ from .prompts import Object, Prompt
 
 
 def coco_prompts(content: Mapping[str, Any]) -> list[Prompt]:
-    """The boxes of all annotations, each for the picture of its name; `bbox` is left, top, width and height in pixels."""
+    """The boxes of all annotations, each for the picture of its name; `bbox` is left, top, width, height in pixels."""
     files = {image["id"]: base_name(str(image["file_name"])) for image in content["images"]}
     names = {category["id"]: str(category["name"]) for category in content.get("categories") or ()}
     prompts = []
@@ -46,7 +46,8 @@ class Segmented(NamedTuple):
 def coco_images(pictures: Sequence[Segmented]) -> dict[str, Any]:
     """What COCO says of pictures: an annotation per object, with its mask as run lengths."""
     categories = _categories(pictures)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (file, segs, objects) in enumerate(pictures, 1):
         height, width = segs.shape
         images.append({"id": number, "file_name": file, "height": height, "width": width})

@@ -122,7 +122,7 @@ def _is_image(item: Any) -> bool:
 
 
 def _check_complete(header: Header) -> None:
-    """Raise CaseError where fewer bytes follow the header than its pixels take; compressed ones are seen when decoded."""
+    """Raise CaseError where fewer bytes follow the header than its pixels take; compressed ones show when decoded."""
     item = header.item
     try:
         compressed = item.file_meta.TransferSyntaxUID.is_compressed

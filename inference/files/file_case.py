@@ -74,7 +74,7 @@ def file_case(image: Image, objects: Sequence[Object], window: Window | None, ke
     problems = [
         f"box {i + 1}{_named(objects[i])} "
         + (f"is outside the image (voxels: {sizes})" if np.isfinite(of_file[i]).all() else "holds NaN or infinity")
-        for i in np.flatnonzero(~case.usable)
+        for i in np.flatnonzero(~case.usable).tolist()
     ]
     return FileCase(
         case.volume, case.boxes, case.is_volume, case.usable, problems, image.warnings + case.warnings, notes,

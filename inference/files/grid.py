@@ -37,22 +37,20 @@ class Grid:
 
     def to_patient(self, indices: Float64Array) -> Float64Array:
         """From voxel indices (N, 3) x, y, z, fractions allowed, to patient coordinates (N, 3)."""
-        return indices @ self.steps.T + self.origin
+        points: Float64Array = indices @ self.steps.T + self.origin
+        return points
 
     def to_indices(self, points: Float64Array) -> Float64Array:
         """From patient coordinates (N, 3) to voxel indices (N, 3), fractions included."""
-        return (points - self.origin) @ np.linalg.inv(self.steps).T
-
-    def corners(self) -> Float64Array:
-        """(8, 3) voxel indices of the corner voxels."""
-        return np.array(list(np.ndindex(2, 2, 2)), np.float64) * (np.array(self.size) - 1)
+        indices: Float64Array = (points - self.origin) @ np.linalg.inv(self.steps).T
+        return indices
 
     def box(self, points: Float64Array) -> Float64Array:
         """The voxels whose centres lie in the box around points (N, 3) of patient coordinates.
 
         Returns:
-            (6,) `x_min, y_min, z_min, x_max, y_max, z_max`, whole numbers. Where there is no centre in it along an axis,
-            the voxel nearest to its middle.
+            (6,) `x_min, y_min, z_min, x_max, y_max, z_max`, whole numbers. Where there is no centre in it along an
+            axis, the voxel nearest to its middle.
         """
         indices = self.to_indices(points)
         low, high = indices.min(axis=0), indices.max(axis=0)

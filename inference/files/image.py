@@ -13,7 +13,7 @@ from .grid import Grid
 CT_BELOW = -500  # values below this, which is air in a scan, mark CT where nothing else says what an image is
 # How often the values are in memory while they are read, and while percentiles are taken (a selection, its partition).
 COPIES = 3
-# Per voxel: 8 bits and labels of 16; labels again, as numbered by the user, in the order of the file, and by its library.
+# Bytes of a voxel: 8 bits and labels of 16; labels as numbered by the user, in the order of the file, its library's.
 GREY_AND_LABELS = 3
 WRITING = 6
 

@@ -39,7 +39,7 @@ def label_map_prompts(path: Path, image: Image, max_bytes: int) -> list[Prompt]:
 
 
 def check_same_grid(mask: Grid, image: Grid) -> None:
-    """Raise CaseError unless both have the same voxels, wherever the first lies and in whatever order they are stored."""
+    """Raise CaseError unless both have the same voxels, in whatever order they are stored."""
     shapes = [tuple(grid.size[axis] for axis in layout_of(grid).order) for grid in (mask, image)]
     if shapes[0] != shapes[1]:
         sizes = [" x ".join(map(str, grid.size)) for grid in (mask, image)]

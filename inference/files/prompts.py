@@ -95,10 +95,7 @@ def _box(prompt: Prompt, grid: Grid | None, number: int) -> Float64Array:
         if len(numbers) not in (6, 24):
             raise CaseError(f"box {number} has {len(numbers)} numbers, expected 6 patient coordinates")
         ends = numbers.reshape(-1, 3)
-        corners = (
-            ends if len(ends) == 8 else np.array([[ends[i, a] for a, i in enumerate(c)] for c in np.ndindex(2, 2, 2)])
-        )
-        return grid.box(corners)
+        return grid.box(ends if len(ends) == 8 else ends[list(np.ndindex(2, 2, 2)), np.arange(3)])
     if len(numbers) == 4 and (grid is None or 1 in grid.size):
         flat = [axis for axis in range(3) if axis != _single(grid)]
         box = np.zeros(6)

@@ -21,7 +21,7 @@ Row = dict[str, object]
 def measure(file: str, case: FileCase, segs: Array) -> list[Row]:
     """A row for each object of a case.
 
-    Intensities are those of the file (Hounsfield units in CT), of a picture its values 0..255; of colours there are none.
+    Intensities are those of the file (Hounsfield units in CT), of a picture its values 0..255; colours have none.
     Millilitres need to know how far apart voxels are. The extent is that of the mask, in voxel indices of the file.
 
     Args:
