@@ -105,7 +105,7 @@ def _header(path: Path) -> Header:
 
 def _image_headers(paths: Sequence[Path]) -> list[Header]:
     """Those that are of images, each checked for what keeps it from being read."""
-    headers = [_header(path) for path in paths]
+    headers = [_header(path) if len(paths) == 1 else _named_header(path) for path in paths]
     images = [header for header in headers if _is_image(header.item)]
     if not images:
         kinds = sorted({str(getattr(header.item.get("SOPClassUID"), "name", "unknown")) for header in headers})
@@ -115,9 +115,20 @@ def _image_headers(paths: Sequence[Path]) -> list[Header]:
     return images
 
 
+def _named_header(path: Path) -> Header:
+    """The header of a file among others."""
+    try:
+        return _header(path)
+    except CaseError as error:
+        raise CaseError(f"{path.name}: {error}") from error
+
+
 def _is_image(item: Any) -> bool:
     if ENCRYPTED in item and "Rows" not in item:
         raise CaseError("its image attributes are encrypted: decrypt it first")
+    kind = getattr(item.file_meta.get("MediaStorageSOPClassUID"), "name", "")
+    if "Rows" not in item and "Image" in kind:  # other objects may lie beside images, but none of these must get lost
+        raise CaseError("a damaged DICOM file: an image that ends before its size")
     return "Rows" in item and "Columns" in item and item.get("Modality") not in NO_IMAGES
 
 
@@ -250,7 +261,8 @@ def _values(stored: Array, item: Any, is_colour: bool) -> Array:
     if stored.shape[3] != 1:
         raise CaseError(f"has {stored.shape[3]} values per pixel, expected one, or three of a colour")
     gray = stored[..., 0]
-    return gray.max() + gray.min() - gray if item.get("PhotometricInterpretation") == INVERTED else gray
+    # ITK inverts such images against the largest value that the type holds; from 0 on they are as others are.
+    return gray - gray.min() if item.get("PhotometricInterpretation") == INVERTED else gray
 
 
 def _grid(image: Any, item: Any, frames: int) -> tuple[Grid, list[str]]:
