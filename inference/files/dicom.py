@@ -73,7 +73,7 @@ def read_dicom(path: Path, choice: Choice, max_bytes: int) -> Image:
     modality, _ = known_modality(choice.modality, str(item.get("Modality", "")) or "OT", values)
     paths = [header.path for header in headers]
     has_geometry = "ImagePositionPatient" in item or _frame_groups(item) is not None
-    return Image(values, grid, modality, frame_notes, warnings, paths, has_geometry, image)
+    return Image(values, grid, modality, frame_notes, warnings, paths, has_geometry)
 
 
 def read_headers(paths: Sequence[Path]) -> list[Any]:
@@ -229,7 +229,7 @@ def _has_fractions(headers: Sequence[Header]) -> bool:
 
 
 def _pixels(headers: Sequence[Header]) -> tuple[Array, Any]:
-    """What SimpleITK reads of the files, rescaled as they say: (Z, Y, X, C), and the image that owns it."""
+    """What SimpleITK reads of the files, rescaled as they say: (Z, Y, X, C), and its image."""
     library = simpleitk()
     paths = [str(header.path) for header in headers]
     reader = library.ImageSeriesReader() if len(paths) > 1 else library.ImageFileReader()
@@ -244,12 +244,12 @@ def _pixels(headers: Sequence[Header]) -> tuple[Array, Any]:
     try:
         with silence():
             image = reader.Execute()
-            view = library.GetArrayViewFromImage(image)
+            values = library.GetArrayFromImage(image)
     except RuntimeError as error:
         raise CaseError("its pixels cannot be decoded: damaged, truncated or encrypted") from error
     channels = image.GetNumberOfComponentsPerPixel()
     item = headers[0].item
-    return view.reshape(-1, item.Rows, item.Columns, channels), image
+    return values.reshape(-1, item.Rows, item.Columns, channels), image
 
 
 def _values(stored: Array, item: Any, is_colour: bool) -> Array:

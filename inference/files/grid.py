@@ -33,7 +33,8 @@ class Grid:
     @property
     def steps(self) -> Float64Array:
         """(3, 3), column i the way in mm from a voxel to the next along the file's axis i."""
-        return self.direction * np.array(self.spacing)
+        steps: Float64Array = self.direction * np.array(self.spacing)
+        return steps
 
     def to_patient(self, indices: Float64Array) -> Float64Array:
         """From voxel indices (N, 3) x, y, z, fractions allowed, to patient coordinates (N, 3)."""

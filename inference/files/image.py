@@ -43,7 +43,6 @@ class Image:
         notes, warnings: how it was understood, and what was repaired, one line each.
         slices: the DICOM files that it was read from, along z of the grid.
         has_geometry: whether the file says where its voxels lie; else they are 1 mm apart.
-        owner: what owns the memory that `values` shows, and must live as long.
     """
 
     values: Array
@@ -53,11 +52,10 @@ class Image:
     warnings: list[str] = field(default_factory=list)
     slices: Sequence[Path] = ()
     has_geometry: bool = True
-    owner: object = None
 
     def without_values(self) -> "Image":
         """All but the voxels, whose memory is free then."""
-        return replace(self, values=self.values[:0].copy(), owner=None)
+        return replace(self, values=self.values[:0].copy())
 
     @property
     def is_colour(self) -> bool:

@@ -45,7 +45,7 @@ def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:
     try:
         with silence():
             image = reader.Execute()
-            stored = simpleitk().GetArrayViewFromImage(image)
+            stored = simpleitk().GetArrayFromImage(image)
     except RuntimeError as error:
         raise CaseError("damaged or truncated") from error
     grid = _grid(image)
@@ -53,7 +53,7 @@ def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:
     values, warnings = finite(values)
     modality, note = known_modality(choice.modality, _modality(reader), values)
     notes = [] if not note or values.ndim == 4 else [note]
-    return Image(values, grid, modality, notes, warnings, owner=image)
+    return Image(values, grid, modality, notes, warnings)
 
 
 def finite(values: Array) -> tuple[Array, list[str]]:
