@@ -41,7 +41,8 @@ def test_ours(tmp_path):
 def test_csv(tmp_path):
     path = write(
         tmp_path / "a.csv",
-        '\ufefffile, label,name,x_min,y_min,z_min,x_max,y_max,z_max\na.nii.gz,4,"liver, left",6,5,2,13,25,6\n,,,1,2,3,4,5,6\n',
+        "\ufefffile, label,name,x_min,y_min,z_min,x_max,y_max,z_max\n"
+        'a.nii.gz,4,"liver, left",6,5,2,13,25,6\n,,,1,2,3,4,5,6\n',
     )
     first, second = read_boxes(path)
     assert (first.file, first.label, first.name, first.numbers) == ("a.nii.gz", 4, "liver, left", tuple(BOX))
@@ -63,7 +64,7 @@ def test_coco_boxes_end_with_their_last_pixel(tmp_path):
 @pytest.mark.parametrize("system", ["LPS", "RAS", 0, 1])
 def test_a_slicer_roi_means_the_voxels_whose_centres_it_holds(tmp_path, system):
     lps = affine(*STRAIGHT, oblique())
-    ends = np.array(BOX, float).reshape(2, 3) + [[-0.5], [0.5]]  # the edges of voxels
+    ends = np.array(BOX, float).reshape(2, 3) + np.array([[-0.5], [0.5]])  # the edges of voxels
     centre = lps[:3, :3] @ ends.mean(axis=0) + lps[:3, 3]
     size = (ends[1] - ends[0]) * [0.7, 0.9, 4.0]
     flip = np.diag([-1, -1, 1]) if system in ("RAS", 0) else np.eye(3)
