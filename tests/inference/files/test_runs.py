@@ -68,7 +68,7 @@ def test_patient_coordinates_on_the_command_line(tmp_path):
 def test_a_report_by_hand(tmp_path):
     image = write_image(tmp_path / "ct.nii.gz", scan(), LPS)
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("label,name,x_min,y_min,z_min,x_max,y_max,z_max\n5,L,6,5,2,29,25,6\n,,32,2,1,36,6,3\n")
+    boxes.write_text("label,name,x_min,y_min,z_min,x_max,y_max,z_max\n5,L,6,5,2,29,25,6\n,,32,2,3,36,6,5\n")
     arguments = ("--boxes", boxes, *SHOWN, "--no-zoom", "--report", tmp_path / "r.csv", "-o", tmp_path / "m.nii.gz")
     assert segment(image, *arguments) == 0
     with open(tmp_path / "r.csv", newline="") as file:
