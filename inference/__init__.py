@@ -1,8 +1,13 @@
-"""The runtime: reads cases, runs the ONNX models on OpenVINO, writes masks. Never imports torch or `training`.
+"""Segments medical images with boxes as prompts, on the CPU. In Python that is `Predictor`; its errors are `CaseError`
+for an image or a box that cannot be segmented, and `SetupError` for weights that cannot be used.
+
+This package is the runtime: reads cases, runs the ONNX models on OpenVINO, writes masks. It never imports torch or
+`training`. Installed it is called `qmedsam`, in a checkout `inference`.
 
 The way of the data:
 
     cli, jobs, run        what the user wants (`arguments`, `options`); every case of a folder on its own
+    predictor             or what a Python program wants: an image and boxes as arrays
     cases.npz, case       a file becomes a `Case`: a volume (D, H, W[, 3]) and a box per object
     segment.plan          before any work: windows, route, blocks, lanes and memory, in one `Plan`
     segment.sweep         carries the plan out, visit by visit:
@@ -25,3 +30,23 @@ Words that mean one thing here:
 """
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # to type checkers it is true: importing `typing` would cost every start 3 ms
+if TYPE_CHECKING:
+    from .errors import CaseError, SetupError
+    from .predictor import Predictor
+
+__all__ = ["CaseError", "Predictor", "SetupError", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for, and only then: a run from the command line begins with this package, too."""
+    if name == "Predictor":
+        from .predictor import Predictor
+
+        return Predictor
+    if name in ("CaseError", "SetupError"):
+        from . import errors
+
+        return getattr(errors, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""`python -m inference`: see `inference.cli`."""
+"""`python -m inference`, and the installed command `qmedsam`: see `inference.cli`."""
 
 import os
 from typing import NoReturn

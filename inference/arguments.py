@@ -2,27 +2,64 @@
 
 import argparse
 import os
-import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
-from .options import AUTO, EXTENTS, MASK_SUFFIXES, OVERLAP_RULES, PRECISIONS, STRATEGIES, Options
+from .memory_limit import amount
+from .options import (
+    AUTO,
+    EXTENTS,
+    MASK_SUFFIXES,
+    OVERLAP_RULES,
+    PRECISIONS,
+    STRATEGIES,
+    Options,
+    default_weights,
+)
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 MEMORY_VARIABLE = "QMEDSAM_MEMORY"
-AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)", re.ASCII | re.IGNORECASE)
-BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+COMMAND = "qmedsam"  # the name under which an installed package can be called
+
+
+class Subcommand(NamedTuple):
+    """What the first argument can ask for.
+
+    Attributes:
+        summary: what it does, for `--help`.
+        module: relative to this package; its `main(arguments)` does it and returns the exit status. Empty where the
+            options below are its own.
+    """
+
+    summary: str
+    module: str
+
+
+CASES = "cases"
+SUBCOMMANDS = {
+    CASES: Subcommand("every *.npz case of a folder: cases INPUT OUTPUT", ""),
+    "segment": Subcommand("your own files, NIfTI, NRRD, DICOM, PNG...: segment FILE --box ... -o MASK", ".files.cli"),
+}
 
 DESCRIPTION = """\
 Segment medical images with boxes as prompts, on the CPU.
 
-  every case of a folder:   python -m inference -i inputs -o outputs
-  one ordinary picture:     python -m inference --image scan.png --box 80,60,200,170 -o mask.png
+  every case of a folder:   %(prog)s cases inputs outputs
+  one ordinary picture:     %(prog)s --image scan.png --box 80,60,200,170 -o mask.png
 
 A case is an .npz file with `imgs` and `boxes`; the result has the same name and one array, `segs`:
 0 is background, i the object of the i-th box. README.md describes the format.
+"""
+CASES_DESCRIPTION = """\
+Segment every case of a folder, each an .npz file with `imgs` and `boxes`; the result has the same name and one array,
+`segs`: 0 is background, i the object of the i-th box. README.md describes the format.
+
+  a folder:              %(prog)s inputs outputs
+  and look at it:        %(prog)s inputs outputs --overlay pictures
+  on two machines:       %(prog)s inputs outputs --shard 1/2       and --shard 2/2 on the other
+  what was left undone:  %(prog)s inputs outputs --skip-existing
 """
 EPILOG = """\
 exit status: 0 all cases done; 1 some failed or lost a box, each named on standard error; 2 wrong command line;
@@ -42,21 +79,24 @@ class Shard(NamedTuple):
         return cases[self.part - 1 :: self.parts]
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; argparse ends the process with status 2 where it is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m inference",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line of `cases`, or of no sub-command; argparse ends the process with status 2 where it is wrong.
+
+    Both give the same: `input` is a folder of cases, or `image` a picture with `boxes`.
+    """
+    if arguments and arguments[0] == CASES:
+        return _parse_cases(arguments[1:])
+    parser = _parser(program(), DESCRIPTION + _listed_subcommands())
+    if arguments and not arguments[0].startswith("-"):
+        parser.error(f"no sub-command '{arguments[0]}'; there is {', '.join(SUBCOMMANDS)}")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("-i", "--input", type=Path, metavar="IN", help="folder of *.npz cases")
+    source.add_argument("-i", "--input", type=Path, metavar="IN", help="folder of *.npz cases, as `cases` takes it")
     source.add_argument("--image", type=Path, metavar="FILE", help="one picture, gray or colour, 8 or 16 bit")
     parser.add_argument("--box", type=box, action="append", default=[], metavar="X0,Y0,X1,Y1", dest="boxes",
                         help="with --image: a box in its pixels; repeat for more objects")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT",
                         help="folder for the results; with --image, the mask file (.png or .tif)")  # fmt: skip
+    add_model_options(parser)
     add_run_options(parser)
     parsed = parser.parse_args(arguments)
     if parsed.image and not parsed.boxes:
@@ -67,13 +107,39 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--skip-existing and --shard go with --input, a folder of cases")
     if parsed.boxes and not parsed.image:
         parser.error("--box goes with --image; cases in a folder hold their own boxes")
-    check_run_options(parser, parsed)
-    return parsed
+    return checked(parser, parsed)
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every run, whatever its cases are read from."""
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR",
+def _parse_cases(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(f"{program()} {CASES}", CASES_DESCRIPTION)
+    parser.set_defaults(image=None, boxes=[])
+    parser.add_argument("input", type=Path, metavar="INPUT", help="folder of *.npz cases")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder for the results")
+    add_model_options(parser)
+    add_run_options(parser)
+    return checked(parser, parser.parse_args(arguments))
+
+
+def program() -> str:
+    """What the user has called: the installed command, or the package as it is named there."""
+    return COMMAND if Path(sys.argv[0]).name == COMMAND else f"python -m {__package__}"
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=name, description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _listed_subcommands() -> str:
+    width = max(map(len, SUBCOMMANDS))
+    lines = (f"  {name:{width}}   {subcommand.summary}" for name, subcommand in SUBCOMMANDS.items())
+    return "\nsub-commands (more of each: %(prog)s SUB-COMMAND --help):\n" + "\n".join(lines)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """How images are segmented, and with what."""
+    parser.add_argument("--weights", type=Path, default=default_weights(), metavar="DIR",
                         help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
     parser.add_argument("--box-batch", type=positive, default=Options.box_batch, metavar="N",
                         help="boxes decoded at once: fewer take less memory (default: %(default)s)")  # fmt: skip
@@ -96,6 +162,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
                         f"(default: ${MEMORY_VARIABLE}, else what container or job allow and is free)")  # fmt: skip
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="compiled models (default: beside the weights, or ~/.cache/qmedsam)")  # fmt: skip
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Which cases are done, and what is shown of it."""
     parser.add_argument("--skip-existing", action="store_true",
                         help="leave out cases whose result is there and no older: finish a stopped run")  # fmt: skip
     parser.add_argument("--shard", type=shard, default=Shard(1, 1), metavar="I/N",
@@ -106,13 +176,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
                         help="with --overlay: also show the windows that magnify small objects")  # fmt: skip
     parser.add_argument("--verbose", action="store_true",
                         help="also say what was loaded or compiled, and the peak memory")  # fmt: skip
-    parser.add_argument("--version", action="version", version=f"qmedsam {__version__}")
+    parser.add_argument("--version", action="version", version=f"{COMMAND} {__version__}")
 
 
-def check_run_options(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
-    """End the process with status 2 where options of `add_run_options` do not go together."""
+def checked(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> argparse.Namespace:
+    """What was parsed; ends the process with status 2 where options of `add_run_options` do not go together."""
     if parsed.overlay_windows and not parsed.overlay:
         parser.error("--overlay-windows goes with --overlay, the folder for the pictures")
+    return parsed
 
 
 def box(text: str) -> list[float]:
@@ -144,11 +215,8 @@ def positive(text: str) -> int:
 
 
 def memory(text: str) -> int:
-    """An amount of memory as bytes: a number alone, or with K, M, G or T (powers of 1024)."""
-    amount = AMOUNT.fullmatch(text.strip())
-    size = int(float(amount[1]) * BYTES[amount[2].upper()]) if amount else 0
-    if size < 1:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is not an amount of memory such as 800M or 2G (also from the environment: {MEMORY_VARIABLE})"
-        )
-    return size
+    """An amount of memory as bytes (see `inference.memory_limit.amount`)."""
+    try:
+        return amount(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error} (also from the environment: {MEMORY_VARIABLE})") from error

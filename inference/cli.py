@@ -1,4 +1,4 @@
-"""What the command line does: `python -m inference`."""
+"""What the command line does: `qmedsam` where the package is installed, `python -m inference` in a checkout."""
 
 import argparse
 import io
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from .arguments import parse
+from .arguments import SUBCOMMANDS, parse
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .memory_limit import MB, MOST_PIXELS, max_picture_pixels, memory_limit
 from .options import Options
@@ -23,41 +23,63 @@ if TYPE_CHECKING:
 log = logging.getLogger("qmedsam")
 
 
-def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
+def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
     """Run the command line; returns the exit status (see `inference.arguments.EPILOG`).
 
     Args:
+        arguments: instead of the process's own.
         keep: called with the model. Who ends the process next keeps it: freeing it takes up to 50 ms, for nothing.
 
     Raises:
         SystemExit: the command line is wrong, or asks for help only; or a signal stopped the run.
     """
-    return run_program(parse, _jobs, arguments, keep)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    subcommand = SUBCOMMANDS.get(arguments[0]) if arguments else None
+    if not (subcommand and subcommand.module):
+        return run_program(parse, _jobs, arguments, keep)
+    module = subcommand.module
+
+    def run() -> int:
+        from importlib import import_module
+
+        log_to_streams()
+        return int(import_module(module, __package__).main(arguments[1:]))
+
+    return _guarded(run)
 
 
 def run_program(
-    parse: Callable[[list[str] | None], argparse.Namespace],
+    parse: Callable[[Sequence[str]], argparse.Namespace],
     find_jobs: Callable[[argparse.Namespace, Iterable[str]], Sequence["Job"]],
-    arguments: list[str] | None,
+    arguments: Sequence[str],
     keep: Callable[["ModelPair"], object],
 ) -> int:
-    """Parse a command line, do the jobs that it asks for; whatever happens becomes a line and an exit status.
+    """Parse a command line and do the jobs that it asks for; whatever happens becomes a line and an exit status.
 
     Args:
-        parse: of the command line; the options of `inference.arguments.add_run_options` must be among its own.
-        find_jobs: from what was parsed and the names of the files of the weights to what is to be done; may raise
+        parse: of the command line; with the options of `inference.arguments.add_model_options` and `add_run_options`.
+        find_jobs: from what was parsed, and the names of the files of the weights, to what is to be done; may raise
             SetupError.
         arguments, keep: as `main` takes them.
 
     Raises:
         SystemExit: as `main` says.
     """
+
+    def run() -> int:
+        parsed = parse(arguments)
+        log_to_streams(parsed.verbose)
+        return _run(parsed, find_jobs, keep)
+
+    return _guarded(run)
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    """Do it, with streams and signals seen to; what keeps it from starting becomes a line and an exit status."""
     _open_closed_streams()
     stopped = stop_on_signals()
-    parsed = parse(arguments)
-    _log_to_streams(verbose=parsed.verbose)
     try:
-        return _run(parsed, find_jobs, keep)
+        return run()
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
@@ -167,8 +189,12 @@ def flush_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _log_to_streams(verbose: bool) -> None:
-    """Results to standard output; warnings and errors, named as such, to standard error."""
+def log_to_streams(verbose: bool = False) -> None:
+    """Results to standard output; warnings and errors, named as such, to standard error.
+
+    Args:
+        verbose: what is only interesting to know, too.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text

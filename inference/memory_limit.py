@@ -1,6 +1,7 @@
 """How much memory this process may use, and how much it has used."""
 
 import os
+import re
 from pathlib import Path
 
 MB = 2**20
@@ -12,7 +13,23 @@ MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"  # in the environment: OpenCV decodes
 # Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
 PICTURE_BYTES = 64
 
+AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)", re.ASCII | re.IGNORECASE)
+BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
 CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
+
+
+def amount(text: str) -> int:
+    """An amount of memory as bytes: a number alone, or with K, M, G or T (powers of 1024).
+
+    Raises:
+        ValueError: it is none, or less than a byte.
+    """
+    parts = AMOUNT.fullmatch(text.strip())
+    size = int(float(parts[1]) * BYTES[parts[2].upper()]) if parts else 0
+    if size < 1:
+        raise ValueError(f"'{text}' is not an amount of memory such as 800M or 2G")
+    return size
 
 
 def memory_limit(share: int | None = None, root: Path = Path("/")) -> int:
@@ -77,6 +94,11 @@ def reset_peak() -> None:
 def peak() -> int:
     """Most bytes of memory held since the last `reset_peak`, or since the start; 0 where the system does not say."""
     return _field(Path("/proc/self/status"), "VmHWM")
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say."""
+    return _field(Path("/proc/self/status"), "VmRSS")
 
 
 def _field(file: Path, name: str) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .arguments import WEIGHTS
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .model.metadata import ENCODER
 from .model.pair import ModelPair
+from .options import default_weights
 
 
 def warm(weights: Path) -> None:
@@ -31,14 +31,15 @@ def warm(weights: Path) -> None:
 
 
 def main() -> int:
-    """Warm every pair under `weights/`; returns the exit status."""
-    for encoder in sorted(WEIGHTS.rglob(ENCODER)):
+    """Warm every pair under the folder of those that ship; returns the exit status."""
+    weights = default_weights()
+    for encoder in sorted(weights.rglob(ENCODER)):
         try:
             warm(encoder.parent)
         except SetupError as error:
             print(f"ERROR: {error}", file=sys.stderr)
             return EXIT_SETUP
-        print(f"{encoder.parent.relative_to(WEIGHTS.parent)}: compiled")
+        print(f"{encoder.parent.relative_to(weights.parent)}: compiled")
     return EXIT_OK
 
 

@@ -13,6 +13,7 @@ from ..errors import CaseError, does_not_fit
 from .boxes import Repaired, common_form, repair
 from .npz import Header, Npz, open_npz
 
+REMEDY = "bring Hounsfield units there by a window (in Python: window=(40, 400)), all else by percentiles"
 MAX_OBJECTS = np.iinfo(np.uint16).max
 
 
@@ -180,4 +181,4 @@ def _check_intensities(values: Array) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise CaseError("'imgs' holds NaN or infinity")
     if low < 0 or high > 255:
-        raise CaseError(f"'imgs' holds values {low:g}..{high:g}, expected 0..255")
+        raise CaseError(f"'imgs' holds values {low:g}..{high:g}, expected 0..255; {REMEDY}")

@@ -1,31 +1,12 @@
 """Intensities of any scanner to 0..255, for what is to be segmented and for training data alike: one definition."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..arrays import Array
+from ..options import Window
 
 PERCENTILES = (0.5, 99.5)  # of the non-zero values, as the challenge prepares its images
 LEAST_RANGE = 1e-8  # an image of one value has no range to divide by
-
-
-class Window(NamedTuple):
-    """The intensities that become 0..255: `level - width / 2` to `level + width / 2`, in the unit of the image."""
-
-    level: float
-    width: float
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """What becomes 0, and what becomes 255."""
-        return self.level - self.width / 2, self.level + self.width / 2
-
-
-# Hounsfield units, as the images of MedSAM and of the challenge were prepared (Ma et al., Segment anything in medical
-# images, 2024).
-WINDOWS = {"soft": Window(40, 400), "lung": Window(-160, 1500), "brain": Window(40, 80), "bone": Window(400, 1800)}
-CT, CT_WINDOW = "CT", WINDOWS["soft"]  # what CT is shown with, unless told otherwise
 
 
 def rescale_percentiles(values: Array) -> Array:

@@ -1,10 +1,11 @@
 """What `qmedsam segment` takes."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..arguments import add_run_options, check_run_options
-from ..cases.intensity import WINDOWS, Window
+from ..arguments import add_model_options, add_run_options, checked, program
+from ..options import WINDOWS, Window
 
 DESCRIPTION = """\
 Segment your own image files: NIfTI, NRRD, MetaImage, DICOM, PNG, JPEG, TIFF.
@@ -24,10 +25,10 @@ exit status: 0 all done; 1 some files failed or lost a box, each named on standa
 FORMATS = (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.dcm", ".png", ".tif")
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; argparse ends the process with status 2 where it is wrong."""
     parser = argparse.ArgumentParser(
-        prog="qmedsam segment", description=DESCRIPTION, epilog=EPILOG,
+        prog=f"{program()} segment", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("input", type=Path, metavar="IN",
@@ -56,14 +57,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="of the results of a folder (default: that of each image; DICOM: .seg.dcm)")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE",
                         help="a CSV table: object, label, name, voxels, millilitres, intensity, extent")  # fmt: skip
+    add_model_options(parser)
     add_run_options(parser)
     parsed = parser.parse_args(arguments)
     if not (parsed.box or parsed.box_from or parsed.boxes):
         parser.error("no boxes: give --box, --box-from or --boxes")
     if parsed.series == 0:
         parser.error("--series counts from 1")
-    check_run_options(parser, parsed)
-    return parsed
+    return checked(parser, parsed)
 
 
 def box(text: str) -> tuple[float, ...]:

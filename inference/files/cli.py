@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ log = logging.getLogger("qmedsam")
 COCO_NAME = "coco{}.json"
 
 
-def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
+def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
     """Run the command line; returns the exit status (see `inference.files.arguments.EPILOG`).
 
     Args:
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None, keep: Callable[["ModelPair"], objec
     """
     run = _Run()
     try:
-        status = run_program(parse, run.find_jobs, arguments, keep)
+        status = run_program(parse, run.find_jobs, sys.argv[1:] if arguments is None else arguments, keep)
     finally:  # a run that is stopped tells what it has found
         is_told = run.tell()
     return status if is_told or status != EXIT_OK else EXIT_CASE_FAILED

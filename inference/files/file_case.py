@@ -7,8 +7,9 @@ import numpy as np
 
 from ..arrays import Array
 from ..cases.case import Case, make_case
-from ..cases.intensity import CT, CT_WINDOW, Window, to_grey
+from ..cases.intensity import to_grey
 from ..errors import CaseError
+from ..options import CT, CT_WINDOW, Window
 from .image import Image
 from .layout import Layout, describe, layout_of
 from .prompts import Object

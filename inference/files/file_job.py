@@ -8,9 +8,8 @@ import numpy as np
 
 from ..arrays import Array
 from ..cases.case import Case
-from ..cases.intensity import Window
 from ..errors import CaseError
-from ..options import MASK_SUFFIXES
+from ..options import MASK_SUFFIXES, Window
 from . import dicom_seg
 from .coco import base_name
 from .dicom import read_dicom

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..arrays import Array
-from ..cases.intensity import CT
 from ..errors import CaseError, does_not_fit
+from ..options import CT
 from .grid import Grid
 
 CT_BELOW = -500  # values below this, which is air in a scan, mark CT where nothing else says what an image is

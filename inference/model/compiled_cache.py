@@ -18,6 +18,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..atomic import remove_stale, write_atomically
+from ..options import PACKAGED_WEIGHTS
 from .metadata import Metadata, check_content
 from .openvino_runtime import CompiledModel, Core, Tensor, get_version
 
@@ -29,11 +30,13 @@ TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before
 
 
 def cache_folders(weights: Path) -> list[Path]:
-    """Where compiled models may lie: beside the weights (built into the container), then in the user's own cache."""
+    """Where compiled models may lie, the first choice first: beside the weights (built into the container), and in the
+    user's own cache; into an installed package nothing is written as long as that can be."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     # Without HOME and an entry for the user `~` stays as it is, and would be a folder of that name right here.
     own = [Path(user_cache) / "qmedsam"] if os.path.isabs(user_cache) else []
-    return [weights / "cache", *own]
+    beside = weights / "cache"
+    return [*own, beside] if weights == PACKAGED_WEIGHTS else [beside, *own]
 
 
 def load_compiled(

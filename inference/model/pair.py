@@ -48,6 +48,18 @@ class Loaded(NamedTuple):
     requests: list[InferRequest]
 
 
+class Scored(NamedTuple):
+    """What the decoder says of n objects. Valid until this thread's next call.
+
+    Attributes:
+        logits: (n, S, S) low-resolution logits.
+        scores: (n,) the IoU of each mask with its object that the model expects, 0..1.
+    """
+
+    logits: Float32Array
+    scores: Float32Array
+
+
 class Followed(NamedTuple):
     """What the volume decoder says of n objects on a slice. Valid until this thread's next call.
 
@@ -120,11 +132,14 @@ class ModelPair:
 
         Valid until this thread's next call.
         """
+        return self.decode_scored(embeddings, boxes).logits
+
+    def decode_scored(self, embeddings: Embeddings, boxes: Float32Array) -> Scored:
+        """The same, with what the model itself thinks of the masks."""
         request = self._request(Variant(DECODER, self.streams))
         inputs = dict(zip(self.metadata.embeddings, embeddings, strict=True))
         outputs = request.infer({**inputs, "boxes": boxes}, share_inputs=True, share_outputs=True)
-        logits: Float32Array = outputs["low_res_logits"]
-        return logits
+        return Scored(outputs["low_res_logits"], outputs["iou"])
 
     def follow(
         self,

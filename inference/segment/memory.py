@@ -81,6 +81,17 @@ def share_out(metadata: "Metadata", box_batch: int, memory: int, threads: int) -
     return Share(lanes, box_batch, max(0, usable - fixed - box_batch * blocks * cost.box))
 
 
+def held_by_others(resident: int, metadata: "Metadata", box_batch: int, memory: int, threads: int) -> int:
+    """Bytes that the program around the runtime holds: what of `resident` the runtime cannot be holding.
+
+    Args:
+        resident: bytes that this process holds.
+        metadata, box_batch, memory, threads: as for `share_out`.
+    """
+    share = share_out(metadata, box_batch, memory, threads)
+    return max(0, resident - (int(memory * USABLE) - share.case_bytes))
+
+
 def state_bytes(model: str, objects: int, sweeps: int) -> int:
     """Bytes of the states of objects that are followed: those on the slices they start from, and those of each sweep.
 

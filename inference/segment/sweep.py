@@ -44,6 +44,7 @@ class _Sweep:
         # Visits to come: to each slice, and to each window of a slice.
         self.visits_left = Counter(visit.z for visit in plan.route.visits)
         self.views_left = Counter((visit.z, view.window) for visit in plan.route.visits for view in visit.views)
+        self.views_shared = {view for view, visits in self.views_left.items() if visits > 1}
         self.canvases: dict[int, Canvas] = {}
         self.embeddings: dict[tuple[int, int], Embeddings] = {}
         self.room = plan.kept_bytes
@@ -72,7 +73,6 @@ class _Sweep:
                         for found in prompts.segment(objects[block], z, window, embeddings):
                             canvas.paint(found.label, found.logits, found.region)
                         yield False
-                    self._keep_embeddings(z, view.window, embeddings)
                 self._keep_canvas(z, canvas)
             yield True
 
@@ -95,25 +95,26 @@ class _Sweep:
                 self.room += _size(kept)
 
     def _take_embeddings(self, z: int, window: int) -> Embeddings:
+        """Those of a window of a slice; at every visit the same, whichever of two lanes comes first."""
         with self.lock:
             self.views_left[z, window] -= 1
-            kept = self.embeddings.pop((z, window), None)
-            if kept:
-                self.room += _size(kept)
-        if kept is None:
-            return encode_window(self.model, self.case.volume[z], self.plan.windows[window])
-        return [embedding.astype(np.float32) for embedding in kept]
+            halves = self.embeddings.pop((z, window), None)
+            if halves:
+                self.room += _size(halves)
+        if halves is None:
+            embeddings = encode_window(self.model, self.case.volume[z], self.plan.windows[window])
+            if (z, window) not in self.views_shared:
+                return embeddings
+            halves = [embedding.astype(np.float16) for embedding in embeddings]
+        self._keep_embeddings(z, window, halves)
+        return [half.astype(np.float32) for half in halves]
 
-    def _keep_embeddings(self, z: int, window: int, embeddings: Embeddings) -> None:
-        """Keep a copy in half precision, whose error is below that of bf16 arithmetic, if it is needed and fits."""
+    def _keep_embeddings(self, z: int, window: int, halves: Embeddings) -> None:
+        """Keep them in half precision, whose error is below that of bf16 arithmetic, if they are needed and fit."""
         with self.lock:
-            size = _size(embeddings) // 2
-            if not self.views_left[z, window] or size > self.room:
-                return
-            self.room -= size
-        halves = [embedding.astype(np.float16) for embedding in embeddings]
-        with self.lock:
-            self.embeddings[z, window] = halves
+            if self.views_left[z, window] and (size := _size(halves)) <= self.room:
+                self.room -= size
+                self.embeddings[z, window] = halves
 
 
 def _size(embeddings: Embeddings) -> int:

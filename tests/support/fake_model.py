@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.model.metadata import AFTER_PADDING, INDICES, Metadata
-from inference.model.pair import Followed
+from inference.model.pair import Followed, Scored
 
 STATE = ("count", "last_box")
 
@@ -57,6 +57,9 @@ class FakeModel:
         with self._lock:
             self.prompts.append(boxes.copy())
         return self._bright(embeddings, boxes)
+
+    def decode_scored(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> Scored:
+        return Scored(self.decode(embeddings, boxes), np.full(len(boxes), 0.75, np.float32))
 
     def _bright(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
         step = self.metadata.input_size // self.metadata.logit_size

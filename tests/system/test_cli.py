@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from inference import __version__
-from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, EXIT_USAGE
+from inference.arguments import SUBCOMMANDS, Subcommand
+from inference.cli import main
+from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, EXIT_USAGE, SetupError
 from tests.system.conftest import ROOT
 from tests.system.small_cases import BOX, IMAGE
 
@@ -174,6 +177,10 @@ def test_broken_picture(tmp_path, run):
         (["-i", "in", "-o", "out", "--memory", "0G"], "'0G' is not an amount of memory"),
         (["-i", "in", "-o", "out", "--memory", "-1G"], "expected one argument"),
         (["-i", "in", "-o", "out", "--strategy", "guess"], "invalid choice"),
+        (["case", "in", "out"], "no sub-command 'case'; there is cases"),
+        (["cases", "in"], "the following arguments are required: OUTPUT"),
+        (["cases", "in", "out", "--image", "a.png"], "unrecognized arguments: --image"),
+        (["cases", "in", "out", "--overlay-windows"], "--overlay-windows goes with --overlay"),
     ],
 )
 def test_wrong_command_line(run, arguments, reason):
@@ -190,6 +197,50 @@ def test_help_teaches_without_loading_anything(run, monkeypatch):
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
     assert "inference.options" in imported
     assert not {"numpy", "cv2", "openvino"} & imported
+
+
+def test_cases_are_what_a_folder_as_input_is(tmp_path, run):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    write_case(tmp_path / "in", "3DBox_CT_2.npz", imgs=np.stack([IMAGE] * 3), boxes=np.array([[10, 10, 0, 60, 50, 1]]))
+    by_name = run("cases", tmp_path / "in", tmp_path / "out", "--strategy", "flatten", "--shard", "1/1")
+    by_flags = run("-i", tmp_path / "in", "-o", tmp_path / "flags", "--strategy", "flatten")
+    assert by_name.returncode == by_flags.returncode == EXIT_OK
+    for name in ("2DBox_CT_1.npz", "3DBox_CT_2.npz"):
+        ours, theirs = np.load(tmp_path / "out" / name)["segs"], np.load(tmp_path / "flags" / name)["segs"]
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_help_names_the_subcommands_that_there_are(run):
+    listed = run("--help").stdout.partition("sub-commands")[2].partition("\n\n")[0]
+    assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == list(SUBCOMMANDS)
+    assert run("cases", "--help").stdout.startswith("usage: python -m inference cases [-h]")
+
+
+@pytest.fixture
+def plugged_in(monkeypatch):
+    """`plugged_in(main)`: for the time of a test, a sub-command `other` that a module of its own does."""
+
+    def plugged_in(main):
+        monkeypatch.setitem(sys.modules, "inference.other", SimpleNamespace(main=main))
+        monkeypatch.setitem(SUBCOMMANDS, "other", Subcommand("something else", ".other"))
+
+    return plugged_in
+
+
+def test_a_subcommand_of_a_module_of_its_own_gets_what_follows_its_name(plugged_in):
+    got = []
+    plugged_in(lambda arguments: got.append(arguments) or 7)
+    assert main(["other", "a", "--b"]) == 7
+    assert got == [["a", "--b"]]
+
+
+def test_what_stops_a_subcommand_is_told_in_one_line(plugged_in, capsys):
+    def unusable(arguments):
+        raise SetupError("no such folder")
+
+    plugged_in(unusable)
+    assert main(["other"]) == EXIT_SETUP
+    assert capsys.readouterr().err == "ERROR: no such folder\n"
 
 
 def test_version(run):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from inference.arguments import SUBCOMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 GUIDES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "weights").glob("*.md"))]
@@ -63,12 +65,22 @@ def test_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) < 180
 
 
+def usage(*arguments: str) -> str:
+    command = [sys.executable, "-m", "inference", *arguments, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_readme_explains_the_options_that_the_command_has():
-    usage = subprocess.run([sys.executable, "-m", "inference", "--help"], cwd=ROOT, capture_output=True, text=True)
-    of_the_command = options(usage.stdout) - {"--help"}
+    of_the_command = set().union(*(options(usage(*name)) for name in [(), *((name,) for name in SUBCOMMANDS)]))
     table = re.findall(r"^\| (`-.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert "--input" in of_the_command
-    assert options(" ".join(table)) == of_the_command
+    assert options(" ".join(table)) == of_the_command - {"--help"}
+
+
+@pytest.mark.parametrize("guide", CURRENT, ids=name)
+def test_subcommands_exist(guide):
+    named = set(re.findall(r"(?:^|`)(?:python -m inference|qmedsam) ([a-z]+) ", guide.read_text(), re.MULTILINE))
+    assert named <= SUBCOMMANDS.keys()
 
 
 def options(text: str) -> set[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from setuptools.config.pyprojecttoml import read_configuration
 
 import inference
@@ -63,8 +64,17 @@ def test_one_version_everywhere():
 def test_the_package_holds_all_of_the_runtime():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent.relative_to(ROOT / "inference") for path in (ROOT / "inference").rglob("*.py")}
-    assert setuptools["package-dir"] == {"qmedsam": "inference"}
-    assert set(setuptools["packages"]) == {".".join(["qmedsam", *folder.parts]) for folder in folders}
+    assert setuptools["package-dir"] == {"qmedsam": "inference", "qmedsam.weights": "weights"}
+    of_the_code = {".".join(["qmedsam", *folder.parts]) for folder in folders}
+    assert set(setuptools["packages"]) == {*of_the_code, "qmedsam.weights"}
+
+
+def test_what_the_container_runs_on_suits_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = {requirement.name: requirement.specifier for requirement in map(Requirement, project["dependencies"])}
+    pinned = dict(pin.split("==") for pin in pins("requirements.txt"))
+    assert ranges.keys() == pinned.keys()
+    assert [name for name, version in pinned.items() if version not in ranges[name]] == []
 
 
 def test_the_licence_of_the_code_is_apache_2_word_for_word():

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from inference.cases.intensity import WINDOWS, rescale_percentiles, window_level
+from inference.cases.intensity import rescale_percentiles, window_level
 from inference.errors import CaseError
 from inference.files.file_case import file_case
 from inference.files.image import Choice
 from inference.files.itk import read_itk
 from inference.files.prompts import Prompt, objects_of
+from inference.options import WINDOWS
 from tests.support.phantom_files import affine, scan, write_image
 
 MOST = 2**30

@@ -80,6 +80,24 @@ def test_a_window_of_a_slice_is_encoded_once_where_sweeps_meet():
     np.testing.assert_array_equal(again, kept)
 
 
+def test_every_visit_to_a_slice_sees_the_same_whichever_lane_comes_first():
+    seen = []
+
+    class Seeing(FakeModel):
+        def decode(self, embeddings, boxes):
+            seen.append(embeddings[0].copy())
+            return super().decode(embeddings, boxes)
+
+    volume = np.random.default_rng(0).integers(0, 256, (9, 64, 64), np.uint8)
+    boxes = np.array([[10, 12, 0, 46, 48, 4], [10, 12, 2, 46, 48, 8]])
+    segment(make_case(volume, boxes), Seeing(), strategy=PROPAGATE)
+    by_slice = {embedding.astype(np.float16).tobytes(): set() for embedding in seen}
+    for embedding in seen:
+        by_slice[embedding.astype(np.float16).tobytes()].add(embedding.tobytes())
+    assert (len(seen) > 9, len(by_slice)) == (True, 9)
+    assert {len(versions) for versions in by_slice.values()} == {1}
+
+
 @pytest.mark.parametrize("strategy", [FLATTEN, PROPAGATE])
 @pytest.mark.parametrize("box_batch", [1, 3, 16])
 def test_blocks_change_nothing(strategy, box_batch):
