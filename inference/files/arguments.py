@@ -22,6 +22,8 @@ EPILOG = """\
 exit status: 0 all done; 1 some files failed or lost a box, each named on standard error; 2 wrong command line;
 3 weights, input, output or libraries unusable, or no image; 130 or 143 stopped by SIGINT or SIGTERM.
 """
+# Options whose numbers may begin with a minus, which argparse takes for another option.
+NUMBERS = ("--box", "--window")
 FORMATS = (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.dcm", ".png", ".tif")
 
 
@@ -59,12 +61,23 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
                         help="a CSV table: object, label, name, voxels, millilitres, intensity, extent")  # fmt: skip
     add_model_options(parser)
     add_run_options(parser)
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_args(_joined(arguments))
     if not (parsed.box or parsed.box_from or parsed.boxes):
         parser.error("no boxes: give --box, --box-from or --boxes")
     if parsed.series == 0:
         parser.error("--series counts from 1")
     return checked(parser, parsed)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--box -1,2,3,4` as `--box=-1,2,3,4`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in NUMBERS:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def box(text: str) -> tuple[float, ...]:

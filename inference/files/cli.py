@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], o
     Raises:
         SystemExit: the command line is wrong, or asks for help only; or a signal stopped the run.
     """
-    run = _Run()
+    run = FilesRun()
     try:
         status = run_program(parse, run.find_jobs, sys.argv[1:] if arguments is None else arguments, keep)
     finally:  # a run that is stopped tells what it has found
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], o
     return status if is_told or status != EXIT_OK else EXIT_CASE_FAILED
 
 
-class _Run:
+class FilesRun:
     """A run over files: what is to be done, and what is told of it all together when it is done."""
 
     def __init__(self) -> None:

@@ -21,6 +21,8 @@ def labels_of(segs: Array, objects: Sequence[Object]) -> Array:
     """The label map with the users' labels, of the same shape; uint8, or uint16 where a label is above 255."""
     labels = [0, *(item.label for item in objects)]
     dtype = np.uint8 if max(labels) <= np.iinfo(np.uint8).max else np.uint16
+    if labels == list(range(len(labels))):  # as they are numbered anyway: looking every voxel up takes a second
+        return segs.astype(dtype, copy=False)
     return np.array(labels, dtype)[segs]
 
 

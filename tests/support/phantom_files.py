@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK
 
 from inference.files.arguments import parse
-from inference.files.cli import _Run
+from inference.files.cli import FilesRun
 from inference.jobs import make_folders
 from inference.model.metadata import PIXEL_EDGES
 from inference.options import Options
@@ -95,7 +95,7 @@ def segment(*arguments: object, model: FakeModel | None = None) -> int:
     Raises:
         SetupError, SystemExit: as the command.
     """
-    run = _Run()
+    run = FilesRun()
     parsed = parse([str(argument) for argument in arguments])
     jobs = run.find_jobs(parsed, [])
     make_folders(jobs)

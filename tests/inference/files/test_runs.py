@@ -3,15 +3,18 @@
 import csv
 import json
 import logging
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 import SimpleITK
 
-from inference.errors import SetupError
+from inference.errors import EXIT_USAGE, SetupError
 from tests.support.dicom_files import PATIENT, write_series
 from tests.support.phantom_files import affine, box_of, mask, scan, segment, stored, write_image
+from tests.system.conftest import ROOT
 
 LPS = affine((0, 1, 2), (1, 1, 1))
 BOX = box_of(mask())
@@ -60,8 +63,9 @@ def test_patient_coordinates_on_the_command_line(tmp_path):
     image = write_image(tmp_path / "ct.nii.gz", stored(scan(), order, signs), lps)
     places = np.argwhere(expected)
     ends = [lps[:3, :3] @ end + lps[:3, 3] for end in (places.min(axis=0), places.max(axis=0))]
-    box = "--box=" + ",".join(f"{number:.6f}" for end in ends for number in end)
-    assert segment(image, box, "--world", *SHOWN, "-o", tmp_path / "m.mha") == 0
+    box = ",".join(f"{number:.6f}" for end in ends for number in end)
+    assert box.startswith("-")
+    assert segment(image, "--box", box, "--world", *SHOWN, "-o", tmp_path / "m.mha") == 0
     np.testing.assert_array_equal(labels(tmp_path / "m.mha"), expected)
 
 
@@ -226,8 +230,6 @@ def test_what_is_missing_is_said_before_any_work(tmp_path):
 
 
 def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
-    import sys
-
     from inference.files import extra
 
     extra._library.cache_clear()
@@ -240,3 +242,19 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
 def write_image_of_bytes(folder):
     (folder / "a.nii").write_bytes(b"")
     return folder / "a.nii"
+
+
+def test_the_command_as_a_process(tmp_path, untrained):
+    """In a clean process with networks: the mask lies in the box, streams are as they should be."""
+    image = write_image(tmp_path / "ct.nii.gz", scan(), LPS)
+    arguments = ["segment", image, "--box", BOX, "-o", tmp_path / "out/m.nrrd", "--weights", untrained("light")[1]]
+    line = [sys.executable, "-m", "inference", *map(str, arguments)]
+    done = subprocess.run(line, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "ct.nii.gz: slices along z of the file (axial), 4 mm apart; CT, window 40,400"
+    assert done.stdout.splitlines()[-1].endswith(f" -> {tmp_path}/out/m.nrrd")
+    found = labels(tmp_path / "out/m.nrrd")
+    assert found.shape == (40, 32, 9)
+    assert not found[:, :, :2].any()
+    wrong = subprocess.run([*line, "--series", "0"], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (EXIT_USAGE, "")
