@@ -1,5 +1,6 @@
 """NIfTI, NRRD and MetaImage, read by SimpleITK."""
 
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ NIFTI = (".nii", ".nii.gz")
 ENDINGS = (*NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd")
 CHUNK_BYTES = 1 << 20
 GZIP = 31  # zlib's window size where a gzip header comes first
+# What NRRD and MetaImage say of their dimensions, somewhere in what they begin with.
+DIMENSIONS = re.compile(rb"^(?:dimension:|NDims\s*=)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
+HEADER_BYTES = 1 << 16
 METAIMAGE_MODALITY = "MET_MOD_"
 NOT_AT_RIGHT_ANGLES = "its axes are not at right angles (a sheared or degenerate transform): resample it first"
 
@@ -49,6 +53,8 @@ def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:
     except RuntimeError as error:
         raise CaseError("damaged or truncated") from error
     grid = _grid(image)
+    if not np.isfinite([*grid.spacing, *grid.origin, *grid.direction.ravel()]).all():
+        raise CaseError(NOT_AT_RIGHT_ANGLES)
     values = _channels(stored.reshape(*grid.size[::-1], -1), choice.volume, len(size) == 4)
     values, warnings = finite(values)
     modality, note = known_modality(choice.modality, _modality(reader), values)
@@ -70,6 +76,7 @@ def _header(path: Path) -> Any:
     """A reader that knows the file's header."""
     try:
         regular_size(path)
+        _check_dimensions(path)
     except OSError as error:
         raise CaseError(f"cannot be read ({error.strerror or error})") from error
     reader = simpleitk().ImageFileReader()
@@ -84,6 +91,16 @@ def _header(path: Path) -> Any:
     if reader.GetDimension() not in (2, 3, 4):
         raise CaseError(f"has {reader.GetDimension()} dimensions, expected 3 (or 2, or 4 with --volume)")
     return reader
+
+
+def _check_dimensions(path: Path) -> None:
+    """Raise CaseError where a header says that it has more dimensions than any image has: ITK would crash on them."""
+    if ending(path) in NIFTI:
+        return
+    with open(path, "rb") as file:
+        header = file.read(HEADER_BYTES)
+    if not all(said in (b"1", b"2", b"3", b"4", b"5") for said in DIMENSIONS.findall(header)):
+        raise CaseError("not an image: a number of dimensions that none has")
 
 
 def _bytes_of(pixel_id: int) -> int:

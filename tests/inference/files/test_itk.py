@@ -142,6 +142,23 @@ def test_what_is_no_image(tmp_path, capfd):
     refused(tmp_path / "s.nii", "not at right angles", capfd)
 
 
+@pytest.mark.parametrize("said", ["-1", "16", "4294967295", "nan", ""])
+def test_dimensions_that_would_crash_the_library(tmp_path, said, capfd):
+    for ending, line in ((".mha", b"NDims = 3"), (".nrrd", b"dimension: 3")):
+        data = write_image(tmp_path / f"a{ending}", scan(), LPS).read_bytes()
+        path = tmp_path / f"b{ending}"
+        path.write_bytes(data.replace(line, line[:-1] + said.encode()))
+        refused(path, "a number of dimensions that none has", capfd)
+
+
+def test_geometry_that_is_no_number(tmp_path, capfd):
+    image = nibabel.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4))
+    image.header["srow_x"] = np.nan
+    image.header["sform_code"], image.header["qform_code"] = 1, 0
+    (tmp_path / "a.nii").write_bytes(image.header.binaryblock + bytes(4) + image.get_fdata().astype(np.int16).tobytes())
+    refused(tmp_path / "a.nii", "not at right angles", capfd)
+
+
 def test_bombs_are_refused_by_their_headers(tmp_path, capfd):
     """Sizes of many GB, in files of a few bytes."""
     image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
