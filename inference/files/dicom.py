@@ -1,13 +1,14 @@
 """DICOM: a series of slices in a folder, or one file of one or many frames. Headers by pydicom, voxels by SimpleITK."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, Float64Array
-from ..errors import CaseError
+from ..errors import CaseError, SetupError
 from .extra import pydicom, silence, simpleitk
 from .grid import Grid
 from .image import Choice, Image, check_fits, known_modality
@@ -57,6 +58,25 @@ def read_dicom(path: Path, choice: Choice, max_bytes: int) -> Image:
         CaseError: no images; several series, and none chosen; slices missing, doubled, of different sizes or senses;
             encrypted, truncated, damaged or too large.
     """
+    with _only_our_words():
+        return _read(path, choice, max_bytes)
+
+
+@contextmanager
+def _only_our_words() -> Iterator[None]:
+    """pydicom parses values when they are asked for; what it then warns of or raises may quote a patient's data."""
+    try:
+        with silence():
+            yield
+    except (CaseError, SetupError, MemoryError):
+        raise
+    except OSError as error:
+        raise CaseError(f"cannot be read ({error.strerror or 'damaged'})") from error
+    except Exception as error:
+        raise CaseError(f"a damaged DICOM file ({type(error).__name__} in its attributes)") from None
+
+
+def _read(path: Path, choice: Choice, max_bytes: int) -> Image:
     headers = _chosen_series(_image_headers(dicom_files(path) if path.is_dir() else [path]), choice.series)
     _check_alike(headers)
     item = headers[0].item
@@ -77,8 +97,13 @@ def read_dicom(path: Path, choice: Choice, max_bytes: int) -> Image:
 
 
 def read_headers(paths: Sequence[Path]) -> list[Any]:
-    """The headers of files, without their pixels."""
-    return [_header(path).item for path in paths]
+    """The headers of files, without their pixels.
+
+    Raises:
+        CaseError: they cannot be read.
+    """
+    with _only_our_words():
+        return [_header(path).item for path in paths]
 
 
 def _header(path: Path) -> Header:
@@ -88,19 +113,12 @@ def _header(path: Path) -> Header:
         CaseError: it is damaged, or one that may be larger than its file.
     """
     library = pydicom()
-    try:
-        with silence(), open(path, "rb") as file:
-            meta = library.filereader.read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == DEFLATED:
-                raise CaseError("is deflated as a whole: write it anew as explicit little endian (dcmconv +te)")
-            item = library.dcmread(file, stop_before_pixels=True)
-            return Header(path, item, path.stat().st_size - file.tell())
-    except OSError as error:
-        raise CaseError(f"cannot be read ({error.strerror or 'damaged'})") from error
-    except CaseError:
-        raise
-    except Exception as error:  # pydicom lets whatever its parsers raise through, which may quote values
-        raise CaseError(f"a damaged DICOM file ({type(error).__name__})") from error
+    with _only_our_words(), open(path, "rb") as file:
+        meta = library.filereader.read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") == DEFLATED:
+            raise CaseError("is deflated as a whole: write it anew as explicit little endian (dcmconv +te)")
+        item = library.dcmread(file, stop_before_pixels=True)
+        return Header(path, item, path.stat().st_size - file.tell())
 
 
 def _image_headers(paths: Sequence[Path]) -> list[Header]:
@@ -242,9 +260,8 @@ def _pixels(headers: Sequence[Header]) -> tuple[Array, Any]:
         # ITK takes the type of the first slice for all, and a later one may have another slope (PET).
         reader.SetOutputPixelType(library.sitkFloat32)
     try:
-        with silence():
-            image = reader.Execute()
-            values = library.GetArrayFromImage(image)
+        image = reader.Execute()
+        values = library.GetArrayFromImage(image)
     except RuntimeError as error:
         raise CaseError("its pixels cannot be decoded: damaged, truncated or encrypted") from error
     channels = image.GetNumberOfComponentsPerPixel()

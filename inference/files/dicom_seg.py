@@ -52,9 +52,11 @@ def write_dicom_seg(path: Path, labels: Array, slices: Sequence[Path], objects: 
                 series_description="QMedSAM",
                 omit_empty_frames=bool(masks.any()),
             )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error) if isinstance(error, AttributeError) else type(error).__name__
-        raise CaseError(f"lacks what a DICOM SEG says of its image ({reason}); write .nii.gz, .nrrd or .mha") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # highdicom raises what comes of attributes that are absent or odd, and may quote them
+        reason = f"{type(error).__name__}; write .nii.gz, .nrrd or .mha"
+        raise CaseError(f"lacks what a DICOM SEG says of its image ({reason})") from None
     write_atomically(path, lambda file: segmentation.save_as(file))
 
 

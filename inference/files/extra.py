@@ -53,7 +53,8 @@ def _library(name: str) -> Any:
 @contextmanager
 def silence() -> Iterator[None]:
     """Keep what libraries print to themselves: we say it in one line, and theirs may quote a patient's data."""
-    sys.stderr.flush()
+    if sys.stderr:
+        sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
