@@ -176,10 +176,19 @@ def make_folders(jobs: Sequence[Job]) -> None:
         SetupError: one cannot be made or written to.
     """
     for folder in dict.fromkeys(target.parent for job in jobs for target in targets(job)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            check_writable(folder)
-        except OSError as error:
-            reason = f"user {os.geteuid()}: {error.strerror}"
-            raise SetupError(f"{folder}: cannot write to the output folder ({reason})") from error
-        remove_stale(folder)
+        make_writable(folder)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder, unless it is there, and see that files can be made in it.
+
+    Raises:
+        SetupError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
+    except OSError as error:
+        reason = f"user {os.geteuid()}: {error.strerror}"
+        raise SetupError(f"{folder}: cannot write to the output folder ({reason})") from error
+    remove_stale(folder)

@@ -55,6 +55,7 @@ class FilesRun:
         Raises:
             SetupError: input, boxes or output are unusable.
         """
+        from ..jobs import make_writable
         from ..overwriting import refuse_input_folder, refuse_overwriting
         from .extra import simpleitk
         from .file_job import FileJob, Findings
@@ -83,6 +84,8 @@ class FilesRun:
         refuse_overwriting(jobs, read)
         if parsed.report and parsed.report.resolve() in {path.resolve() for path in read}:
             raise SetupError(f"{parsed.report}: would replace a file which this run reads; choose another place")
+        if parsed.report:
+            make_writable(parsed.report.parent)
         self.parsed, self.jobs = parsed, jobs
         self.is_coco = are_many and any(job.input.kind == PICTURE for job in jobs) and boxes.have_files
         return left_to_do(jobs, parsed.skip_existing)
@@ -109,12 +112,13 @@ class FilesRun:
 
         from ..atomic import write_atomically
         from .coco import Segmented, coco_images
+        from .inputs import PICTURE
         from .prompts import objects_of
 
         pictures = []
         for job in self.jobs:
             segs = cv2.imread(str(job.result), cv2.IMREAD_UNCHANGED) if job.result.is_file() else None
-            if segs is None or job.input.kind != "picture":
+            if segs is None or job.input.kind != PICTURE:
                 continue
             own = self.findings.objects.get(job.source.name) if self.findings else None
             pictures.append(Segmented(job.source.name, segs, own or objects_of(job.own_prompts, None)))

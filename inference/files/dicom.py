@@ -77,6 +77,8 @@ def _only_our_words() -> Iterator[None]:
 
 
 def _read(path: Path, choice: Choice, max_bytes: int) -> Image:
+    if not path.is_dir() and not is_dicom(path):
+        raise CaseError("not a DICOM file, or encrypted as a whole")
     headers = _chosen_series(_image_headers(dicom_files(path) if path.is_dir() else [path]), choice.series)
     _check_alike(headers)
     item = headers[0].item

@@ -54,12 +54,14 @@ def file_case(image: Image, objects: Sequence[Object], window: Window | None, ke
     """
     layout = layout_of(image.grid)
     arranged = layout.arrange(image.values)
-    notes = list(image.notes)
+    notes, warnings = list(image.notes), list(image.warnings)
     if image.is_colour:
         if window:
             raise CaseError("in colours, which have no --window")
         volume = np.ascontiguousarray(arranged)
     else:
+        if image.modality == CT and not window and image.values.min() >= 0:
+            warnings.append("CT without a negative value, which are no Hounsfield units: give their --window")
         window = window or (CT_WINDOW if image.modality == CT else None)
         volume = to_grey(arranged, window)
     is_volume = len(arranged) > 1
@@ -78,7 +80,7 @@ def file_case(image: Image, objects: Sequence[Object], window: Window | None, ke
         for i in np.flatnonzero(~case.usable).tolist()
     ]
     return FileCase(
-        case.volume, case.boxes, case.is_volume, case.usable, problems, image.warnings + case.warnings, notes,
+        case.volume, case.boxes, case.is_volume, case.usable, problems, warnings + case.warnings, notes,
         objects, image if keep_values else image.without_values(), layout,
         arranged if keep_values and not image.is_colour else None,
     )  # fmt: skip

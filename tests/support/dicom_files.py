@@ -27,7 +27,7 @@ def write_series(folder: Path, values: np.ndarray, lps: np.ndarray, skip: int | 
         item.InstanceNumber = k + 1
         for name, value in more.items():
             setattr(item, name, value)
-        item.save_as(folder / f"{(7 * k) % 101:03}.dcm", enforce_file_format=True)
+        item.save_as(folder / f"{(7 * k) % 1009:04}.dcm", enforce_file_format=True)
     return folder
 
 

@@ -55,7 +55,7 @@ def test_names_and_labels_of_segments(tmp_path):
     seg = highdicom.seg.segread(tmp_path / "a.seg.dcm")
     assert [item.SegmentLabel for item in seg.SegmentSequence] == ["liver", "object 1"]
     assert [item.TrackingID for item in seg.SegmentSequence] == ["label 7", "label 1"]
-    assert seg.SeriesInstanceUID != pydicom.dcmread(folder / "000.dcm").SeriesInstanceUID
+    assert seg.SeriesInstanceUID != pydicom.dcmread(folder / "0000.dcm").SeriesInstanceUID
     assert seg.PatientName == PATIENT
 
 
@@ -89,7 +89,7 @@ def test_rescaled_inverted_and_coloured(tmp_path):
         write_series(tmp_path / "b", scan(), lps, PhotometricInterpretation="MONOCHROME1"), Choice(), MOST
     )
     np.testing.assert_array_equal(inverted.values, 150 - scan().T)
-    item = pydicom.dcmread(write_series(tmp_path / "c", scan()[:, :, :1], lps) / "000.dcm")
+    item = pydicom.dcmread(write_series(tmp_path / "c", scan()[:, :, :1], lps) / "0000.dcm")
     item.SamplesPerPixel, item.PhotometricInterpretation, item.PlanarConfiguration = 3, "RGB", 0
     item.BitsAllocated, item.BitsStored, item.HighBit = 8, 8, 7
     pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
@@ -104,17 +104,17 @@ def broken(tmp_path, kind):
     if kind == "missing":
         return write_series(tmp_path / "a", scan(), lps, skip=4)
     folder = write_series(tmp_path / "a", scan(), lps)
-    first = pydicom.dcmread(folder / "000.dcm")
+    first = pydicom.dcmread(folder / "0000.dcm")
     if kind == "two series":
         write_series(folder / "b", scan()[:, :, :3], lps, Modality="MR")
         for path in (folder / "b").iterdir():
             path.rename(folder / f"b{path.name}")
     elif kind == "sizes":
         first.Rows //= 2
-        first.save_as(folder / "000.dcm")
+        first.save_as(folder / "0000.dcm")
     elif kind == "localizer":
         first.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
-        first.save_as(folder / "000.dcm")
+        first.save_as(folder / "0000.dcm")
     elif kind == "doubled":
         first.SOPInstanceUID = generate_uid()
         first.save_as(folder / "again.dcm")
@@ -124,14 +124,14 @@ def broken(tmp_path, kind):
             item.ImagePositionPatient[1] += item.InstanceNumber
             item.save_as(path)
     elif kind == "truncated":
-        data = (folder / "000.dcm").read_bytes()
-        (folder / "000.dcm").write_bytes(data[:-100])
+        data = (folder / "0000.dcm").read_bytes()
+        (folder / "0000.dcm").write_bytes(data[:-100])
     elif kind == "header only":
-        data = (folder / "000.dcm").read_bytes()
-        (folder / "000.dcm").write_bytes(data[:400])
+        data = (folder / "0000.dcm").read_bytes()
+        (folder / "0000.dcm").write_bytes(data[:400])
     elif kind == "deflated":
         first.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
-        first.save_as(folder / "000.dcm")
+        first.save_as(folder / "0000.dcm")
     elif kind == "pdf":
         first.SOPClassUID = first.file_meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
         first.Modality = "DOC"
@@ -188,6 +188,35 @@ def test_bad_dicom_is_refused_in_one_line(tmp_path, kind, capfd):
         read_dicom(broken(tmp_path, kind), Choice(), MOST)
     assert "\n" not in str(refusal.value)
     assert PATIENT not in str(refusal.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_compressed_slices_and_slopes_of_their_own(tmp_path):
+    folder = write_series(tmp_path / "a", scan(), affine(*STRAIGHT))
+    for path in folder.iterdir():
+        item = pydicom.dcmread(path)
+        item.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        item.RescaleSlope = 1 if item.InstanceNumber == 1 else 0.25 * item.InstanceNumber
+        item.save_as(path)
+    slopes = np.array([1, *(0.25 * k for k in range(2, 10))])[:, None, None]
+    values = read_dicom(folder, Choice(), MOST).values
+    np.testing.assert_allclose(values, (scan().T + 1024) * slopes - 1024, rtol=1e-6)
+
+
+def test_what_is_no_dicom(tmp_path):
+    (tmp_path / "a.dcm").write_bytes(bytes(500))
+    with pytest.raises(CaseError, match="not a DICOM file"):
+        read_dicom(tmp_path / "a.dcm", Choice(), MOST)
+
+
+def test_attributes_that_are_nonsense_are_not_quoted(tmp_path, capfd):
+    """pydicom parses them late, and would say what stands there."""
+    folder = write_series(tmp_path / "a", scan(), affine(*STRAIGHT))
+    data = (folder / "0000.dcm").read_bytes()
+    (folder / "0000.dcm").write_bytes(data.replace(b"-11.5", b"-X^.5"))
+    with pytest.raises(CaseError) as refusal:
+        read_dicom(folder, Choice(), MOST)
+    assert "X^" not in str(refusal.value)
     assert capfd.readouterr() == ("", "")
 
 

@@ -44,6 +44,13 @@ def test_intensities_are_those_of_training(tmp_path):
     assert unknown.notes[1] == "taken for no CT, since it has no values below -500; --modality CT where it is"
 
 
+def test_ct_that_is_none_is_warned_of(tmp_path):
+    path = write_image(tmp_path / "a.nii.gz", scan() + np.int16(1000), LPS)
+    reason = "CT without a negative value, which are no Hounsfield units: give their --window"
+    assert grey(path, modality="CT").warnings == [reason]
+    assert grey(path, WINDOWS["lung"], modality="CT").warnings == []
+
+
 def test_slope_and_intercept(tmp_path):
     image = nibabel.Nifti1Image((scan() + 1000).astype(np.int16), np.diag([1, 1, 4, 1]))
     image.header.set_slope_inter(0.5, -7)
