@@ -43,6 +43,10 @@ SUBCOMMANDS = {
     "segment": Subcommand("your own files, NIfTI, NRRD, DICOM, PNG...: segment FILE --box ... -o MASK", ".files.cli"),
 }
 
+USAGE = """\
+%(prog)s SUB-COMMAND ...
+       %(prog)s -i IN -o OUT [options]
+       %(prog)s --image FILE --box X0,Y0,X1,Y1 [--box ...] -o OUT [options]"""
 DESCRIPTION = """\
 Segment medical images with boxes as prompts, on the CPU.
 
@@ -58,7 +62,7 @@ Segment every case of a folder, each an .npz file with `imgs` and `boxes`; the r
 
   a folder:              %(prog)s inputs outputs
   and look at it:        %(prog)s inputs outputs --overlay pictures
-  on two machines:       %(prog)s inputs outputs --shard 1/2       and --shard 2/2 on the other
+  one half of it:        %(prog)s inputs outputs --shard 1/2
   what was left undone:  %(prog)s inputs outputs --skip-existing
 """
 EPILOG = """\
@@ -86,7 +90,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     if arguments and arguments[0] == CASES:
         return _parse_cases(arguments[1:])
-    parser = _parser(program(), DESCRIPTION + _listed_subcommands())
+    parser = _parser(program(), DESCRIPTION + _listed_subcommands(), USAGE)
     if arguments and not arguments[0].startswith("-"):
         parser.error(f"no sub-command '{arguments[0]}'; there is {', '.join(SUBCOMMANDS)}")
     source = parser.add_mutually_exclusive_group(required=True)
@@ -125,9 +129,13 @@ def program() -> str:
     return COMMAND if Path(sys.argv[0]).name == COMMAND else f"python -m {__package__}"
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
+def _parser(name: str, description: str, usage: str | None = None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        prog=name, description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=name,
+        usage=usage,
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 

@@ -13,6 +13,7 @@ from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .model.metadata import ENCODER
 from .model.pair import ModelPair
 from .options import default_weights
+from .segment.neighbours import neighbour_maps
 
 
 def warm(weights: Path) -> None:
@@ -27,7 +28,8 @@ def warm(weights: Path) -> None:
     box = np.array([[0, 0, size, size]], np.float32)
     model.decode(embeddings, box)
     if model.metadata.state:
-        model.follow(embeddings, box, np.zeros((1, 3), np.float32), None)
+        neighbours = neighbour_maps(box, np.zeros((1, 1), np.bool_), size)
+        model.follow(embeddings, box, np.zeros((1, 3), np.float32), neighbours, None)
 
 
 def main() -> int:

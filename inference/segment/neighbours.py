@@ -25,9 +25,11 @@ def neighbour_maps(boxes: Float32Array, related: BoolArray, input_size: int) -> 
         (n, 2, S/4, S/4) in 0..1: how much of each pixel lies in a smaller neighbour's box, and in another's.
     """
     size = input_size // STRIDE
-    on_x, on_y = (_coverage(boxes[:, [axis, axis + 2]] / STRIDE, size) for axis in (0, 1))
+    on_x, on_y = (_coverage(boxes[:, [axis, axis + 2]] / np.float32(STRIDE), size) for axis in (0, 1))
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    overlaps = np.all(np.maximum(boxes[:, None, :2], boxes[:, :2]) < np.minimum(boxes[:, None, 2:], boxes[:, 2:]), axis=2)
+    overlaps = np.all(
+        np.maximum(boxes[:, None, :2], boxes[:, :2]) < np.minimum(boxes[:, None, 2:], boxes[:, 2:]), axis=2
+    )
     maps = np.zeros((len(boxes), len(MAPS), size, size), np.float32)
     for index, neighbour in np.argwhere(related & overlaps & ~np.eye(len(boxes), dtype=np.bool_)):
         drawn = maps[index, SMALLER if areas[neighbour] < areas[index] else LARGER]

@@ -12,13 +12,15 @@ from .objects import ObjectLogits, boxes_on, decoded_objects, full_resolution, t
 from .plan import Plan
 from .zoom import Window
 
-# The next slice's box is the last mask's tight box, grown on every side by this share of the window's longest side.
-MARGIN = 3 / 256
+# The next slice's box is the last mask's tight box, grown on every side by a share of the window's longest side. Of an
+# object that the volume decoder follows, whose extent is given, it is grown further: the given box clips it.
+MARGIN = MARGIN_FOUND = 3 / 256
+MARGIN_GIVEN = 12 / 256
 
 # The box that prompts the volume decoder on each slice of an object whose extent is given. Where it is to be found, the
 # given box holds the object on its own slice only, and it is always the last mask's.
 GIVEN_BOX, LAST_MASK = "given box", "last mask"
-FOLLOWED_BOX: str = GIVEN_BOX
+FOLLOWED_BOX: str = LAST_MASK
 
 
 class Prompts(ABC):
@@ -68,7 +70,7 @@ class Boxes(Prompts):
             yield found
             if self.plan.route.sweeps and (box := tight_box(found)) is not None:
                 index = found.label - 1
-                self.boxes[index] = _within(_grown(box, window), self.plan.prompts[index])
+                self.boxes[index] = _within(_grown(box, window, MARGIN), self.plan.prompts[index])
 
 
 class Tracks(Prompts):
@@ -97,12 +99,13 @@ class Tracks(Prompts):
         neighbours = self._neighbours(objects, window)
         followed = self.model.follow(embeddings, boxes, extents.place(objects, z), neighbours, self._state(objects))
         self._keep_state(objects, followed.state)
+        self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
         self.ended[objects] = extents.to_find[objects]  # unless it shows
         shown = np.flatnonzero(~extents.to_find[objects] | (followed.presence > 0))
         for found in full_resolution(self.model, followed.logits[shown], window, objects[shown]):
             index = found.label - 1
             if self.by_mask[index] and (box := tight_box(found)) is not None:
-                self.boxes[index] = _grown(box, window)
+                self.boxes[index] = self._box_after(index, box, window)
                 self.ended[index] = False
             yield found
 
@@ -113,6 +116,12 @@ class Tracks(Prompts):
             self.neighbours[window] = neighbour_maps(given, self.plan.extents.meet(), self.model.metadata.input_size)
         maps: Float32Array = self.neighbours[window][objects]
         return maps
+
+    def _box_after(self, index: int, box: Float64Array, window: Window) -> Float64Array:
+        """The box that prompts an object after a slice where its mask has the tight `box`."""
+        if self.plan.extents.to_find[index]:
+            return _grown(box, window, MARGIN_FOUND)
+        return _within(_grown(box, window, MARGIN_GIVEN), self.plan.prompts[index])
 
     def _state(self, objects: IntArray) -> State | None:
         """Of objects on a slice that they start from, nothing; there all of them do."""
@@ -132,8 +141,9 @@ class Tracks(Prompts):
             self.states[index] = [part[min(row, len(part) - 1)] for part in kept]
 
 
-def _grown(box: Float64Array, window: Window) -> Float64Array:
-    margin = MARGIN * max(window.height, window.width)
+def _grown(box: Float64Array, window: Window, share: float) -> Float64Array:
+    """`box`, grown on every side by a share of the window's longest side."""
+    margin = share * max(window.height, window.width)
     grown: Float64Array = box + np.array([-margin, -margin, margin, margin])
     return grown
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.memory_limit import MB, memory_limit
+from inference.memory_limit import MB, amount, memory_limit, resident
 
 ROOT = Path(__file__).parents[2]
 NO_LIMIT_V1 = 9223372036854771712  # what version 1 says where there is none
@@ -76,6 +76,23 @@ class TestLimit:
         busy = {"proc/meminfo": "MemAvailable: 1 kB", "sys/fs/cgroup/memory.max": 123 * MB}
         assert memory_limit(100 * MB, system(tmp_path, busy)) == 100 * MB
         assert memory_limit(200 * MB, tmp_path) == 123 * MB
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1", 1), ("734003200", 700 * MB), ("700M", 700 * MB), (" 1.5g ", 1536 * MB), ("2T", 2**41)]
+)
+def test_amounts_of_memory(text, size):
+    assert amount(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "lots", "0G", "-1G", "1e3", "1 G", "0.1", "1GB", "inf"])
+def test_what_is_no_amount_of_memory(text):
+    with pytest.raises(ValueError, match=f"'{text}' is not an amount of memory such as 800M or 2G"):
+        amount(text)
+
+
+def test_what_a_process_holds_lies_between_an_interpreter_and_the_machine():
+    assert 5 * MB < resident() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 PEAK_SCRIPT = """

@@ -95,11 +95,12 @@ class FakeFollower(FakeModel):
         self.blocks: list[int] = []
         self._memory = threading.local()
 
-    def follow(self, embeddings, boxes, place, state) -> Followed:
+    def follow(self, embeddings, boxes, place, neighbours, state) -> Followed:
         assert self.prepared
         count, last_box = state or (np.zeros((len(boxes), 1), np.float32), np.zeros((len(boxes), 4), np.float32))
         assert place.shape == (len(boxes), 3)
-        assert {part.dtype for part in (boxes, place, count, last_box)} == {np.dtype(np.float32)}
+        assert neighbours.shape == (len(boxes), 2, *[self.metadata.input_size // 4] * 2)
+        assert {part.dtype for part in (boxes, place, neighbours, count, last_box)} == {np.dtype(np.float32)}
         columns = (part.tolist() for part in (boxes, place, count[:, 0], last_box))
         with self._lock:
             self.blocks.append(len(boxes))

@@ -34,6 +34,7 @@ def write_volume_pair(pair: Path, folder: Path) -> Path:
 def volume_decoder(decoder: onnx.ModelProto, side: int) -> onnx.ModelProto:
     """For the embeddings that `decoder` takes, and logits as large as the input."""
     embeddings = [port for port in decoder.graph.input if port.name != "boxes"]
+    names = [port.name for port in embeddings]
     centres = np.arange(side, dtype=np.float32) + 0.5
     constants = {
         "x": centres.reshape(1, 1, side),
@@ -61,8 +62,8 @@ def volume_decoder(decoder: onnx.ModelProto, side: int) -> onnx.ModelProto:
         helper.make_node("Min", ["right_of", "left_of", "below", "above"], ["inside"]),
         # What else is given has to be there, and changes nothing.
         *(helper.make_node("ReduceMean", [port.name], [f"{port.name}_mean"], keepdims=0) for port in embeddings),
-        helper.make_node("ReduceMean", ["place"], ["place_mean"], keepdims=0),
-        helper.make_node("Sum", [*(f"{port.name}_mean" for port in embeddings), "place_mean"], ["rest"]),
+        *(helper.make_node("ReduceMean", [name], [f"{name}_mean"], keepdims=0) for name in ("place", "neighbours")),
+        helper.make_node("Sum", [f"{name}_mean" for name in (*names, "place", "neighbours")], ["rest"]),
         helper.make_node("Mul", ["rest", "none"], ["nothing"]),
         helper.make_node("Add", ["inside", "nothing"], ["low_res_logits"]),
     ]
@@ -74,7 +75,13 @@ def volume_decoder(decoder: onnx.ModelProto, side: int) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "volume_decoder",
-        [*embeddings, port("boxes", "n", 4), port("place", "n", 3), *(port(name, "n", size) for name, size in state)],
+        [
+            *embeddings,
+            port("boxes", "n", 4),
+            port("place", "n", 3),
+            port("neighbours", "n", 2, side // 4, side // 4),
+            *(port(name, "n", size) for name, size in state),
+        ],
         [
             port("low_res_logits", "n", side, side),
             port("presence", "n"),

@@ -4,7 +4,9 @@ The two differ in the order of floating-point operations only, so that a pixel m
 How many may do so is stated here, as a share of the pixels that any mask covers.
 """
 
+from copy import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,21 +14,33 @@ import torch
 
 from inference.cases.case import make_case, read_case
 from inference.model.pair import ModelPair
-from inference.options import F32, FLATTEN, LATER, LOGIT, PROPAGATE, SIZE, Options
+from inference.options import F32, FIND, FLATTEN, GIVEN, LATER, LOGIT, PROPAGATE, SIZE, Options
+from inference.segment import prompts
 from inference.segment.plan import make_plan
 from inference.segment.segment_case import segment_case
 from inference.segment.sweep import sweep
+from training import reference
+from training.data.phantoms import phantom_volume
+from training.export.pair import export_pair
+from training.model.checkpoint import load_model
 from training.reference import segment_reference
+from training.scoring.torch_model import TorchModel
 
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 BUDGET = 2**30
 # Borderline pixels. Propagation feeds each mask into the next prompt, so that one pixel may move a box by one.
 HANDFUL = 2e-4
 HANDFUL_PROPAGATED = 2e-3
+# A state, too, hands on what rounding made of it; and embeddings that are kept for a second visit lose half their bits.
+HANDFUL_FOLLOWED = 1e-3
 
 
 def runtime_masks(case, weights, zoom=False, overlap=LATER, **choices):
-    options = Options(zoom=zoom, overlap=overlap, **choices)
-    return segment_case(case, ModelPair(weights, F32), options, 8 * BUDGET).segs
+    return masks_by(ModelPair(weights, F32), case, zoom=zoom, overlap=overlap, **choices)
+
+
+def masks_by(runner, case, **choices):
+    return segment_case(case, runner, Options(**choices), 8 * BUDGET).segs
 
 
 def reference_masks(case, model, **options):
@@ -46,13 +60,14 @@ def real_case(shared_data, name):
     return read_case(shared_data / "val" / "imgs" / f"{name}.npz", BUDGET)
 
 
-def remember_last(encode):
-    last = {}
+def remember(encode):
+    embeddings = {}
 
     def remembered(image):
-        if not ("image" in last and torch.equal(last["image"], image)):
-            last.update(image=image, embeddings=encode(image))
-        return last["embeddings"]
+        key = image.numpy().tobytes()
+        if key not in embeddings:
+            embeddings[key] = encode(image)
+        return embeddings[key]
 
     return remembered
 
@@ -107,7 +122,7 @@ def test_volume_with_litemedsam(shared_data, untrained, strategy, handful):
 def test_number_of_boxes_and_box_batch(shared_data, untrained, count, monkeypatch):
     torch_model, weights = untrained("light")
     # The reference encodes the image again for each box; here the same image 300 times.
-    monkeypatch.setattr(torch_model, "encode", remember_last(torch_model.encode))
+    monkeypatch.setattr(torch_model, "encode", remember(torch_model.encode))
     case = many_boxes(real_case(shared_data, "2DBox_Microscopy_0008"), count)
     reference = reference_masks(case, torch_model)
     for box_batch in (3, 1000):
@@ -187,3 +202,97 @@ def test_without_room_for_embeddings_slices_are_encoded_again_for_the_same_masks
     sweep(case, replace(plan, kept_bytes=0), model, again, lambda fraction: None)
     assert len(encoded) == 19 + 4  # on 5, its middle, and on 6 to 8 the first goes up where the second comes down
     assert different_share(kept, again) <= HANDFUL_PROPAGATED
+
+
+@pytest.fixture(scope="module")
+def following():
+    """The model that ships, with a random memory: its masks, and how long objects are present, depend on the state."""
+    model = load_model(WEIGHTS / "light.pt")
+    model.learn_to_follow()
+    drawn = torch.Generator().manual_seed(5)  # no presence that decides is nearly 0
+    with torch.no_grad():
+        for parameter in model.slice_memory.parameters():
+            parameter.normal_(0, 0.1, generator=drawn)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def quick_following(following):
+    """The same, but that it encodes no slice twice, as the reference does for each object."""
+    model = copy(following)
+    model.encode = remember(following.encode)
+    return model
+
+
+@pytest.fixture(scope="module")
+def following_pair(following, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("following")
+    export_pair(following, folder)
+    return folder
+
+
+def phantom_case(shape, given, marked, seed):
+    """A volume of `given` objects with an extent, in wide boxes, and then `marked` ones, whose boxes have one slice."""
+    phantom = phantom_volume(shape, given + marked, seed)
+    boxes = phantom.boxes.copy()
+    boxes[:given, :2] = np.maximum(boxes[:given, :2] - 4, 0)
+    boxes[0, [2, 5]] = 1, shape[0] - 1
+    boxes[given:, [2, 5]] = np.arange(marked)[:, np.newaxis] + shape[0] // 2 - 1
+    return make_case(phantom.imgs, boxes)
+
+
+FOLLOWED_CASES = {
+    "enlarged": phantom_case((12, 48, 72), 3, 3, seed=2),
+    "shrunk": phantom_case((7, 280, 180), 2, 2, seed=3),
+}
+followed_cases = pytest.mark.parametrize("name", FOLLOWED_CASES)
+extents = pytest.mark.parametrize("extent", [GIVEN, FIND])
+
+
+def followed_reference(case, model, extent):
+    return reference_masks(case, model, strategy=PROPAGATE, overlap=SIZE, extent=extent)
+
+
+@followed_cases
+@extents
+@pytest.mark.parametrize("prompt", ["GIVEN_BOX", "LAST_MASK"])
+def test_followed_objects(quick_following, monkeypatch, name, extent, prompt):
+    for module in (prompts, reference):
+        monkeypatch.setattr(module, "FOLLOWED_BOX", getattr(module, prompt))
+    case = FOLLOWED_CASES[name]
+    ours = masks_by(TorchModel(quick_following), case, zoom=False, extent=extent)
+    assert different_share(ours, followed_reference(case, quick_following, extent)) <= HANDFUL_FOLLOWED
+    marked = [label for label, box in enumerate(case.boxes, start=1) if box[2] == box[5]]
+    slices = [np.count_nonzero((ours == label).any(axis=(1, 2))) for label in marked]
+    assert all(1 < count < len(ours) if extent == FIND else count == 1 for count in slices)
+
+
+@pytest.mark.slow
+@followed_cases
+@extents
+def test_followed_objects_with_a_pair(quick_following, following_pair, name, extent):
+    case = FOLLOWED_CASES[name]
+    ours = runtime_masks(case, following_pair, overlap=SIZE, extent=extent)
+    assert different_share(ours, followed_reference(case, quick_following, extent)) <= HANDFUL_FOLLOWED
+
+
+def forgetful(model, *lost):
+    """The model without some parts of its state."""
+
+    def follow(embeddings, boxes, place, state):
+        empty = {name: torch.zeros_like(getattr(state, name)) for name in lost}
+        return model.follow(embeddings, boxes, place, state._replace(**empty))
+
+    without = copy(model)
+    without.follow = follow
+    return without
+
+
+@extents
+def test_nothing_of_the_state_may_get_lost(quick_following, extent):
+    """The comparison above notices it."""
+    case = FOLLOWED_CASES["enlarged"]
+    ours = masks_by(TorchModel(quick_following), case, zoom=False, extent=extent)
+    for lost in (quick_following.state, *((name,) for name in quick_following.state)):
+        without = followed_reference(case, forgetful(quick_following, *lost), extent)
+        assert different_share(ours, without) > 10 * HANDFUL_FOLLOWED, lost

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from setuptools.config.pyprojecttoml import read_configuration
 
 import inference
+from inference.model.metadata import ENCODER, PAIR, VOLUME_DECODER, read_metadata
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +49,8 @@ def test_bill_of_materials_names_packages_with_hashes_and_bundled_libraries(bill
 
 def test_bill_of_materials_names_the_models(bill):
     models = {part["name"] for part in bill["components"] if part["type"] == "machine-learning-model"}
-    assert {"weights/encoder.onnx", "weights/decoder.onnx"} <= models
+    here = {f"weights/{path.name}" for path in (ROOT / "weights").glob("*.onnx")}
+    assert {"weights/encoder.onnx", "weights/decoder.onnx"} <= here <= models
 
 
 def test_one_version_everywhere():
@@ -113,11 +115,22 @@ def reaches_the_builder(file: Path) -> bool:
 
 
 def test_of_all_weights_the_pair_that_ships_is_in_the_image():
-    pair = ["weights/encoder.onnx", "weights/decoder.onnx"]
+    pair = [f"weights/{name}" for name in (*PAIR, VOLUME_DECODER)]  # which may have no volume decoder
     assert all(reaches_the_builder(ROOT / name) for name in [*pair, "predict.sh", "inference/model/pair.py"])
-    others = ["weights/light.pt", "weights/litemedsam/encoder.onnx", "weights/mine/data.bin", "weights/cache/a.blob"]
+    others = [
+        "weights/light.pt",
+        "weights/litemedsam/encoder.onnx",
+        "weights/litemedsam/volume_decoder.onnx",
+        "weights/mine/data.bin",
+        "weights/cache/a.blob",
+    ]
     elsewhere = ["training/train.py", "tests/conftest.py", "inference/__pycache__/cli.pyc", "demo/a.npz"]
     assert not any(reaches_the_builder(ROOT / name) for name in others + elsewhere)
+
+
+def test_the_files_that_ship_are_those_that_were_exported_together():
+    files = read_metadata(ROOT / "weights" / ENCODER).files
+    assert {path.name for path in (ROOT / "weights").glob("*.onnx")} == set(files)
 
 
 def test_licence_of_the_weights_counts_every_data_set_once():

@@ -31,6 +31,7 @@ STAGES = {
     ("inference.segment.preprocess", "encoder_input"): "preprocess",
     ("inference.model.pair", "ModelPair.encode"): "encode (waits for the model)",
     ("inference.model.pair", "ModelPair.decode"): "decode (waits for the model)",
+    ("inference.model.pair", "ModelPair.follow"): "follow (waits for the model)",
     ("inference.segment.resample", "positive_region"): "mask: find region",
     ("inference.segment.resample", "bilinear"): "mask: resample",
     ("inference.segment.paint", "Canvas.paint"): "mask: paint",

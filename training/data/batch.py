@@ -1,6 +1,6 @@
 """From slices to the batch that a training step consumes."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch

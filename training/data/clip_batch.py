@@ -26,6 +26,8 @@ from training.data.warp import stack
 def with_clips(batch: Batch, rng: np.random.Generator, samples: list[ClipSample], config: DataConfig) -> Batch:
     """A batch of stills, each of them the second slice of a pair too, with clips of volumes beside them."""
     for images, clips in (still_pairs(rng, batch, config), render_clips(rng, samples, config, batch.images.device)):
+        if len(clips.frames) == 0:  # no still has an object that was there on the slice before
+            continue
         moved_frames = torch.where(clips.frames < 0, ~clips.frames, clips.frames + len(batch.images))
         clips = replace(clips, frames=moved_frames)
         batch = replace(batch, images=torch.cat([batch.images, images]), clips=(*batch.clips, clips))
@@ -85,7 +87,9 @@ def still_pairs(rng: np.random.Generator, batch: Batch, config: DataConfig) -> t
     boxes = box_of_volume(rng, batch.boxes, before, motion.section[rows], size)
     is_there = before.flatten(1).any(dim=1)
     is_found = torch.from_numpy(rng.random(len(rows)) < config.clips.found).to(device) & is_there
-    on_start = (tight_boxes(before) + rng.random() * MARGIN_FOUND * size * boxes.new_tensor([-1, -1, 1, 1])).clamp(0, size)
+    on_start = (tight_boxes(before) + rng.random() * MARGIN_FOUND * size * boxes.new_tensor([-1, -1, 1, 1])).clamp(
+        0, size
+    )
     told_of_others = torch.from_numpy(rng.random(count) < config.clips.accompanied).to(device)[owner]
     related = (owner[:, None] == owner) & told_of_others
     maps = neighbour_maps(boxes.cpu().numpy(), related.cpu().numpy(), size)

@@ -62,15 +62,18 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         if self.per_batch < 0 or self.length < 2 or self.objects < 1:
-            raise ValueError("clips: per_batch of at least 0, length of at least 2 and objects of at least 1 are needed")
+            raise ValueError(
+                "clips: per_batch of at least 0, length of at least 2 and objects of at least 1 are needed"
+            )
 
 
 @dataclass(frozen=True)
 class ClipSample:
     """A clip of T slices with K objects, augmented but not rendered.
 
-    sources: T crops with K masks each. boxes: (K, 4) float32 xyxy in input px. neighbours: (K, 2, s, s). places: (K, T, 3) float32,
-    slices to the object's first and last one and from the start slice. told: (K, T) bool and boxed: (K,) bool, see `ClipConfig`.
+    sources: T crops with K masks each. boxes: (K, 4) float32 xyxy in input px. neighbours: (K, 2, S/4, S/4) float32,
+    see `inference.segment.neighbours`. places: (K, T, 3) float32, slices to the object's first and last one and from
+    the start slice. told: (K, T) bool and boxed: (K,) bool, see `ClipConfig`.
     """
 
     sources: list[SourceCrop]
@@ -177,10 +180,8 @@ def draw_slices(
     room = max(1, (item.last - start) if direction > 0 else (start - item.first))
     step = 2 if stride < config.stride else 1
     outward = step * (config.length - 2)  # from the second slice to the last
-    if at_end < config.at_end:
-        first_step = max(1, room - outward)
-    else:
-        first_step = 1 if near < 1 / 3 else 1 + int(jump * room)
+    anywhere = 1 if near < 1 / 3 else 1 + int(jump * room)
+    first_step = max(1, room - outward) if at_end < config.at_end else anywhere
     slices = [start, *(start + direction * (first_step + step * i) for i in range(config.length - 1))]
     low, high = (0, len(gts) - 1) if is_found else (item.first, item.last)
     return [min(max(z, low), high) for z in slices]

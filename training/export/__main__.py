@@ -1,4 +1,4 @@
-"""`python -m training.export`: a checkpoint to the two ONNX files of the runtime, encoder.onnx and decoder.onnx."""
+"""`python -m training.export`: a checkpoint to the ONNX files of the runtime."""
 
 import argparse
 import sys
@@ -11,8 +11,9 @@ from training.model.checkpoint import DEFAULT_MODEL, CheckpointError, load_model
 from training.model.untrained import fill_randomly
 
 DESCRIPTION = """\
-Export a checkpoint to the two ONNX files of the runtime: encoder.onnx and decoder.onnx. What the runtime must know of
-the model (sizes, order of normalisation and padding, box convention, ...) is written into the metadata of both.
+Export a checkpoint to the ONNX files of the runtime: encoder.onnx and decoder.onnx, and volume_decoder.onnx of a model
+that follows objects through volumes. What the runtime must know of the model (sizes, order of normalisation and
+padding, box convention, ...) is written into the metadata of all.
 
   python -m training.export --checkpoint lite_medsam.pth --normalise before_padding --out weights/mine
 """
@@ -25,7 +26,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", type=Path, metavar="FILE", help="checkpoint, a published one or our own")
     source.add_argument("--untrained", type=int, metavar="SEED", help="no checkpoint: random weights from this seed")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two files")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     add_model(parser)
     add_normalise(parser)
     return parser.parse_args(arguments)
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (CheckpointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{options.out}: encoder.onnx and decoder.onnx of {model.name}")
+    files = "encoder.onnx, decoder.onnx and volume_decoder.onnx" if model.state else "encoder.onnx and decoder.onnx"
+    print(f"{options.out}: {files} of {model.name}")
     return 0
 
 

@@ -136,7 +136,8 @@ def clip_inputs(
     first = for_export(model).empty_state(len(clips.boxes), batch.images)
     state = {name: part.numpy() for name, part in zip(model.state, first, strict=True)}
     for frame, place in zip(clips.frames[0].tolist(), clips.places.unbind(dim=1), strict=True):
-        prompts = {"boxes": clips.boxes.numpy(), "place": place.numpy(), "neighbours": clips.neighbours.numpy(), **state}
+        boxes, neighbours = clips.boxes.numpy(), clips.neighbours.numpy()
+        prompts = {"boxes": boxes, "place": place.numpy(), "neighbours": neighbours, **state}
         yield SliceInputs(batch.images[frame], prompts)
         outputs = follow({**embeddings_of(batch.images[frame]), **prompts})
         state = {name: outputs[f"next_{name}"].copy() for name in model.state}

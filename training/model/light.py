@@ -10,7 +10,6 @@ from training.model.light_decoder import BoxPromptEncoder, LightMaskDecoder
 from training.model.light_encoder import LightImageEncoder
 from training.model.slice_memory import STRIDE, SliceMemory, SliceState
 
-
 MEMORY_LEVEL = 2  # the embedding at the memory's stride
 
 
@@ -31,6 +30,7 @@ class LightModel(nn.Module):
     name = "light"
     input_size = logit_size = 256
     box_convention = PIXEL_EDGES
+
     def __init__(
         self, embedding_widths: tuple[int, int, int, int] = (128, 96, 48, 16), depths: tuple[int, int, int] = (0, 0, 2)
     ) -> None:
@@ -92,7 +92,7 @@ class LightModel(nn.Module):
         return follow(self, embeddings, boxes, place, neighbours, state, image_index)
 
     def remember(self, masks: Tensor, state: SliceState) -> SliceState:
-        """`state` as if these masks (N, S, S) had been decoded, in place of what was."""
+        """`state` with these masks (N, S, S) in place of those that were decoded; the reference stays that of these."""
         return state._replace(mask=2 * shrunk(masks).to(state.mask) - 1)
 
 
@@ -110,7 +110,7 @@ def follow(
     state: SliceState,
     image_index: Tensor | None = None,
 ) -> Followed:
-    """`LightModel.follow` with the parts of any model that has them: the one to train, or the one arranged for export."""
+    """`LightModel.follow` with the parts of any model that has them: that to train, or that arranged for export."""
     keys = model.slice_memory.keys(embeddings[MEMORY_LEVEL])
     if image_index is not None:
         keys = keys[image_index]

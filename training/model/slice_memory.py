@@ -2,9 +2,8 @@
 
 Beside the box, each slice gets the mask of the slice before it, what the image looked like there, what the object and
 its surroundings looked like on the slice it started from, its place between the object's ends, and where the boxes of
-other objects lie. Masks say where the
-object was; appearances, compared locally as in space-time memory networks (Oh et al. 2019) but by means in place of
-attention, say which of the regions there it was.
+other objects lie. Masks say where the object was; appearances, compared locally as in space-time memory networks (Oh
+et al. 2019) but by means in place of attention, say which of the regions there it was.
 """
 
 from typing import NamedTuple

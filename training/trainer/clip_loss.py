@@ -36,7 +36,7 @@ def clip_loss(
         with torch.no_grad():
             handed_on = torch.where(clips.told[:, t, None, None], masks, followed.low_res_logits.float().sigmoid())
             found = box_around(handed_on > 0.5, boxes, MARGIN_FOUND)
-            within = intersection(box_around(handed_on > 0.5, boxes, MARGIN_GIVEN), clips.boxes)
+            within = intersection(box_around(handed_on > 0.5, clips.boxes, MARGIN_GIVEN), clips.boxes)
             boxes = torch.where(is_found, found, torch.where(clips.boxed[:, None], within, clips.boxes))
         state = model.remember(handed_on, followed.state)
     mask_loss, presence_loss = torch.stack(mask_losses).mean(), torch.stack(presence_losses).mean()

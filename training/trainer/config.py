@@ -88,10 +88,11 @@ class TrainConfig:
     output: folder of its checkpoints, logs and plots. stage: 0 floating point, 1 quantized encoder, 2 quantized
     decoder, 3 both. init: checkpoint to start from (stages 1 to 3 need one). frozen: parts of the model that stay as
     they are in stage 0, e.g. `image_encoder`. keep_batchnorm: BatchNorm keeps the running statistics that it has, as in
-    stages 1 to 3: for runs that change a trained model a little, on batches of mixed kinds. quantization: what is quantized.
-    losses: weights by name (`training.trainer.losses.MASK_LOSSES`, `iou`). ema: decay of the averaged weights, which
-    are then those that are validated and kept; 0 for none. precision: `bf16` or `float32`. checkpoint_minutes:
-    between two saves. log_steps: between two rows of the log. threads: CPU threads of a step (None: torch's default).
+    stages 1 to 3: for runs that change a trained model a little, on batches of mixed kinds. quantization: what is
+    quantized. losses: weights by name (`training.trainer.losses.MASK_LOSSES`, `iou`). ema: decay of the averaged
+    weights, which are then those that are validated and kept; 0 for none. precision: `bf16` or `float32`.
+    checkpoint_minutes: between two saves. log_steps: between two rows of the log. threads: CPU threads of a step
+    (None: torch's default).
     """
 
     output: str

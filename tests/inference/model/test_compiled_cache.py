@@ -113,6 +113,8 @@ def test_without_a_home_there_is_no_cache_of_the_user(monkeypatch):
     assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache")]
     monkeypatch.setenv("XDG_CACHE_HOME", "/c")
     assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache"), Path("/c/qmedsam")]
+    monkeypatch.setattr(compiled_cache, "PACKAGED_WEIGHTS", Path("/w"))
+    assert compiled_cache.cache_folders(Path("/w")) == [Path("/c/qmedsam"), Path("/w/cache")]
 
 
 def test_what_a_killed_run_left_in_any_of_the_folders_is_removed_even_where_nothing_is_written(tmp_path, weights):

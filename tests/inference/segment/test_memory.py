@@ -14,6 +14,7 @@ from inference.segment.memory import (
     LARGEST,
     PIXEL_BYTES,
     check_fits,
+    held_by_others,
     share_out,
 )
 from tests.support.fake_model import STATE, metadata
@@ -86,3 +87,10 @@ class TestFit:
         figures = rf"a case of 10 x 200 x 300 voxels needs {-(-self.needed() >> 20)} MB.* allows {allowed >> 20} MB"
         with pytest.raises(CaseError, match=figures):
             check_fits(self.CASE, 1, 0, 0, allowed)
+
+
+def test_of_what_a_program_holds_only_what_the_runtime_cannot_hold_is_its_own():
+    share = share_out(of("light"), 16, 8 * GB, 2)
+    runtime = int(8 * GB * USABLE) - share.case_bytes
+    for resident, others in ((0, 0), (runtime, 0), (runtime + 3 * GB, 3 * GB)):
+        assert held_by_others(resident, of("light"), 16, 8 * GB, 2) == others

@@ -12,7 +12,7 @@ from inference.segment import prompts
 from inference.segment import sweep as sweep_module
 from inference.segment.memory import COSTS
 from inference.segment.plan import make_plan
-from inference.segment.prompts import MARGIN
+from inference.segment.prompts import MARGIN_FOUND, MARGIN_GIVEN
 from inference.segment.segment_case import segment_case
 from tests.support.fake_model import FakeFollower, FakeModel
 
@@ -35,6 +35,7 @@ def segment(case, model, on_step=lambda fraction: None, **choices):
 
 LEFT, RIGHT = (8, 10, 2, 25, 30, 7), (40, 20, 3, 55, 45, 9)
 CASE = make_case(bright(LEFT, RIGHT), np.array([[6, 8, 1, 28, 33, 9], [38, 18, 3, 58, 48, 10]]))
+ROOMY = make_case(CASE.volume, CASE.boxes - np.array([4, 5, 0, 0, 0, 0]))  # wider on two sides than the objects
 MARKED = make_case(CASE.volume, np.array([[6, 8, 4, 28, 33, 4], [38, 18, 8, 58, 48, 8]]))
 SEGS = bright(LEFT) // 200 + bright(RIGHT) // 200 * 2
 
@@ -58,26 +59,27 @@ class TestGivenExtents:
             places = {tuple(map(float, (down, last - down, abs(down - start)))) for down in range(last + 1)}
             assert {step.place for step in of_object} == places
 
-    def test_the_given_box_prompts_every_slice(self):
+    def test_the_given_box_may_prompt_every_slice(self, monkeypatch):
+        monkeypatch.setattr(prompts, "FOLLOWED_BOX", prompts.GIVEN_BOX)
         model = FakeFollower()
-        segment(CASE, model)
-        assert {step.box for step in model.steps} == {tuple(box[[0, 1, 3, 4]]) for box in CASE.boxes}
+        segment(ROOMY, model)
+        assert {step.box for step in model.steps} == {tuple(box[[0, 1, 3, 4]]) for box in ROOMY.boxes}
 
     def test_presence_ends_nothing(self):
         np.testing.assert_array_equal(segment(CASE, FakeFollower(lasts=1)), SEGS)
 
-    def test_the_box_may_be_that_around_the_last_mask_that_was_there(self, monkeypatch):
+    def test_the_box_is_that_around_the_last_mask_within_the_given_one_and_that_after_an_empty_mask(self, monkeypatch):
         monkeypatch.setattr(prompts, "FOLLOWED_BOX", prompts.LAST_MASK)
         model = FakeFollower()
-        volume = CASE.volume.copy()
+        volume = ROOMY.volume.copy()
         volume[6] = 0
-        segs = segment(make_case(volume, CASE.boxes), model)
+        segs = segment(make_case(volume, ROOMY.boxes), model)
         np.testing.assert_array_equal(segs, SEGS * (volume > 0))
-        margin = MARGIN * SIDE
-        around = (8 - margin, 10 - margin, 26 + margin, 31 + margin)
-        left = {step.place[0]: step.box for step in model.steps if step.box[2] < 32}
-        assert left[4] == (6, 8, 28, 33)  # slice 5, the middle
-        assert [left[down] for down in (3, 5, 6, 8)] == [around] * 4
+        margin = MARGIN_GIVEN * SIDE
+        given, around = (2, 3, 28, 33), (8 - margin, 10 - margin, 28, 33)
+        left = {step.place[0] + 1: step.box for step in model.steps if step.box[2] < 32}
+        assert [left[z] for z in (5, 4, 3, 2, 1)] == [given, around, around, around, around]
+        assert [left[z] for z in (6, 7, 8, 9)] == [around, given, around, given]  # slices 6 and 8 are empty
 
 
 class TestFoundExtents:
@@ -111,7 +113,7 @@ class TestFoundExtents:
     def test_the_box_is_that_around_the_last_mask(self):
         model = FakeFollower()
         segment(MARKED, model, extent=FIND)
-        margin = MARGIN * SIDE
+        margin = MARGIN_FOUND * SIDE
         left = {step.box for step in model.steps if step.box[2] < 32}
         assert left == {(6, 8, 28, 33), (8 - margin, 10 - margin, 26 + margin, 31 + margin)}
 

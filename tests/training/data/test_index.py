@@ -8,9 +8,11 @@ import pytest
 
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
+from tests.support.labelled_volume import EXTENTS, labelled_volume
 from training.data import index as index_module
 from training.data.index import CACHE_NAME, VolumeIndex, build_index
 from training.data.labelled_case import LabelledCase, read_labelled_case, write_labelled_case
+from training.data.objects import VolumeObject, find_objects
 from training.data.slices import CaseCache, lazy_slices, slices_in_memory
 from training.data.targets import TargetConfig, find_targets
 
@@ -40,13 +42,13 @@ def root(tmp_path: Path) -> Path:
 def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files whose masks were read."""
     names: list[str] = []
-    original = index_module._count_targets
+    original = index_module._count
 
-    def counting(path: Path, dataset: str, config: TargetConfig) -> np.ndarray:
+    def counting(path: Path, dataset: str, config: TargetConfig) -> index_module.FileCounts:
         names.append(path.relative_to(path.parents[2]).as_posix())
         return original(path, dataset, config)
 
-    monkeypatch.setattr(index_module, "_count_targets", counting)
+    monkeypatch.setattr(index_module, "_count", counting)
     return names
 
 
@@ -69,7 +71,8 @@ def test_binary_search_agrees_with_walking_through_all_slices() -> None:
     rng = np.random.default_rng(0)
     slice_counts = rng.integers(1, 30, 50)
     target_counts = rng.integers(0, 3, slice_counts.sum()).astype(np.uint16)
-    index = VolumeIndex(Path(), [f"CT/a/{n:02}.npz" for n in range(50)], slice_counts, target_counts)
+    no_objects = np.zeros(50, np.int64), np.empty((0, 3), np.int32)
+    index = VolumeIndex(Path(), [f"CT/a/{n:02}.npz" for n in range(50)], slice_counts, target_counts, *no_objects)
     per_file = np.split(target_counts, np.cumsum(slice_counts)[:-1])
     walked = [(n, z) for n, counts in enumerate(per_file) for z in np.flatnonzero(counts)]
     assert [index.locate(sample) for sample in range(len(index))] == walked
@@ -113,6 +116,43 @@ def test_a_file_of_the_same_size_but_another_time_is_read_again(root: Path, scan
     assert scanned == ["CT/a/0.npz"]
 
 
+def test_objects_that_can_be_followed_are_known_by_file(root: Path) -> None:
+    write_labelled_case(root / "CT/b/0.npz", labelled_volume())
+    index = build_index(root, CONFIG)
+    assert index.files == ["CT/a/0.npz", "CT/a/1.npz", "CT/b/0.npz", "MR/b/0.npz", "US/c/0.npz"]
+    assert index.object_counts.tolist() == [1, 0, 2, 1, 0]  # none in the image
+    assert index.object_files.tolist() == [0, 2, 2, 3]
+    objects = [(0, 1, 1, 3), (2, 1, *EXTENTS[1]), (2, 2, *EXTENTS[2]), (3, 1, 0, 2)]
+    assert [index.object(number) for number in range(4)] == [(file, VolumeObject(*item)) for file, *item in objects]
+
+
+def test_objects_come_back_from_the_cache(root: Path, scanned: list[str]) -> None:
+    build_index(root, CONFIG)
+    write_volume(root / "CT/a/1.npz", labelled=[0, 2, 3], depth=4)
+    first = build_index(root, CONFIG)
+    scanned.clear()
+    again = build_index(root, CONFIG)
+    assert scanned == []
+    for index in (first, again):
+        assert index.objects.tolist() == [[1, 1, 3], [1, 0, 3], [1, 0, 2]]
+        assert index.object_counts.tolist() == [1, 1, 1, 0]
+    (root / "CT/a/0.npz").unlink()
+    without = build_index(root, CONFIG)
+    assert scanned == []
+    assert without.objects.tolist() == [[1, 0, 3], [1, 0, 2]]
+
+
+def test_a_cache_from_before_there_were_objects_is_made_again(root: Path, scanned: list[str]) -> None:
+    build_index(root, CONFIG)
+    with np.load(root / CACHE_NAME) as stored:
+        arrays = {name: stored[name] for name in stored.files if "object" not in name}
+    np.savez(root / CACHE_NAME, **arrays)
+    scanned.clear()
+    with pytest.warns(UserWarning, match="unusable index cache"):
+        assert build_index(root, CONFIG).object_counts.tolist() == [1, 0, 1, 0]
+    assert len(scanned) == 4
+
+
 def test_other_targets_make_another_index(root: Path) -> None:
     assert len(build_index(root, CONFIG)) == 6
     # Only the slice of 40 x 30 px that is labelled all over is large enough.
@@ -128,12 +168,16 @@ def test_other_rules_make_another_index(root: Path, scanned: list[str], monkeypa
 
 
 def test_rules_do_not_change_without_a_new_version() -> None:
-    """Where this fails because targets are found in another way: raise RULES_VERSION and note the new counts."""
+    """Where this fails because targets or objects are found in another way: raise RULES_VERSION, note what is new."""
     rng = np.random.default_rng(0)
     maps = [np.kron(rng.integers(0, 4, (16, 16)), np.ones((n, n))).astype(np.uint8) for n in (2, 4, 8)]
     maps += [np.where(rng.random((64, 64)) < 0.02, 2, label) for label in (0, 1)]
     counts = [len(find_targets(labels.astype(np.uint8), "Microscopy/wbc_a", CONFIG)) for labels in maps]
-    assert (index_module.RULES_VERSION, counts) == (1, [53, 45, 56, 85, 64])
+    volume = np.kron(rng.integers(0, 4, (12, 8, 8)), np.ones((1, 2, 2))).astype(np.uint8)
+    volume[(volume == 3) & (np.arange(12) > 2)[:, None, None]] = 0
+    volume[(volume == 2) & (np.arange(12) > 1)[:, None, None]] = 0
+    found = (counts, find_objects(volume).tolist())
+    assert (index_module.RULES_VERSION, *found) == (2, [53, 45, 56, 85, 64], [[1, 0, 11], [3, 0, 2]])
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])

@@ -96,7 +96,8 @@ def test_files_do_not_say_where_they_were_made(untrained):
 def test_pair_hash_depends_on_the_weights_alone(tmp_path):
     def hash_of(name: str, value: float) -> str:
         graph = constant_graph(value)
-        write_pair(tmp_path / name, graph, graph, describe(small_sam(), 1, "after_padding", "float32"))
+        graphs = {"encoder.onnx": graph, "decoder.onnx": graph}
+        write_pair(tmp_path / name, graphs, describe(small_sam(), 1, "after_padding", "float32"))
         return read_metadata(tmp_path / name / "encoder.onnx").pair
 
     assert hash_of("a", 1.0) == hash_of("b", 1.0)

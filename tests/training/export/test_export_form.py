@@ -65,7 +65,7 @@ def test_light_model_hands_over_channels_last_with_the_same_numbers(quantized):
     images = torch.rand(1, 3, 256, 256, generator=torch.manual_seed(0))
     boxes = torch.tensor([[10.0, 20, 120.5, 90], [30, 5, 60, 250]])
     if quantized:
-        calibrate(quantize(model, Recipe()), [SimpleNamespace(images=images, boxes=boxes, image_index=None)])
+        calibrate(quantize(model, Recipe()), [SimpleNamespace(images=images, boxes=boxes, image_index=None, clips=())])
     model = merge_batchnorm(model.double())
     images, boxes = images.double(), boxes.double()
     embeddings = model.encode(images)

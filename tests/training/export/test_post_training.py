@@ -68,7 +68,9 @@ def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alon
 
 
 def test_ptq_quantizes_the_layers_that_the_recipe_names(root):
-    encoder, decoder = quantize_pair(small_sam(), Recipe(mask_decoder=False), calibration(root))
+    graphs = quantize_pair(small_sam(), Recipe(mask_decoder=False), calibration(root))
+    assert list(graphs) == ["encoder.onnx", "decoder.onnx"]
+    encoder, decoder = graphs.values()
     chosen = chosen_layers(for_export(small_sam()), Recipe(mask_decoder=False))
     dequantized = {node.output[0] for node in encoder.graph.node if node.op_type == "DequantizeLinear"}
     quantized = {

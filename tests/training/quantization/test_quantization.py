@@ -24,7 +24,7 @@ QUANTIZED = (qnn.QuantLinear, qnn.QuantConv2d, qnn.QuantConvTranspose2d, QuantMa
 
 def batch(seed: int = 0) -> SimpleNamespace:
     images = torch.rand(2, 3, SIZE, SIZE, generator=torch.manual_seed(seed))
-    return SimpleNamespace(images=images, boxes=BOXES, image_index=torch.tensor([0, 1]))
+    return SimpleNamespace(images=images, boxes=BOXES, image_index=torch.tensor([0, 1]), clips=())
 
 
 @cache
@@ -114,14 +114,14 @@ class Line(nn.Module):
     def encode(self, images):
         return (self.image_encoder(images),)
 
-    def decode(self, embeddings, boxes, image_index=None):
+    def decode(self, embeddings, boxes, image_index=None, clips=()):
         return embeddings[0], boxes  # the decoder is never called
 
 
 def test_scale_is_the_largest_magnitude_averaged_over_batches():
     model = quantize(Line(), Recipe(mask_decoder=False))
     batches = [
-        SimpleNamespace(images=x, boxes=None, image_index=None)
+        SimpleNamespace(images=x, boxes=None, image_index=None, clips=())
         for x in (torch.tensor([[4.0, -1, 0, 2]]), -torch.ones(1, 4) * 8)
     ]
     calibrate(model, batches)
@@ -131,7 +131,7 @@ def test_scale_is_the_largest_magnitude_averaged_over_batches():
 def test_input_that_is_never_negative_has_no_sign_bit():
     model = quantize(Line(), Recipe(mask_decoder=False))
     inputs = torch.tensor([[4.0, 1, 0, 2]]), torch.tensor([[8.0, 0, 0, 0]])
-    calibrate(model, [SimpleNamespace(images=x, boxes=None, image_index=None) for x in inputs])
+    calibrate(model, [SimpleNamespace(images=x, boxes=None, image_index=None, clips=()) for x in inputs])
     assert model.recipe.unsigned == ("image_encoder",)
     assert model.image_encoder.input_quant.scale().item() == pytest.approx((4 + 8) / 2 / 255)
     assert not model.image_encoder.input_quant.is_signed
@@ -140,14 +140,14 @@ def test_input_that_is_never_negative_has_no_sign_bit():
 def test_one_negative_input_keeps_the_sign_bit():
     model = quantize(Line(), Recipe(mask_decoder=False))
     inputs = torch.tensor([[4.0, 1, 0, 2]]), torch.tensor([[-0.01, 0, 0, 0]])
-    calibrate(model, [SimpleNamespace(images=x, boxes=None, image_index=None) for x in inputs])
+    calibrate(model, [SimpleNamespace(images=x, boxes=None, image_index=None, clips=()) for x in inputs])
     assert model.recipe.unsigned == ()
     assert model.image_encoder.input_quant.is_signed
 
 
 def test_quantizer_without_data_is_named():
     model = quantize(Line(), Recipe())
-    batches = [SimpleNamespace(images=torch.ones(1, 4), boxes=None, image_index=None)]
+    batches = [SimpleNamespace(images=torch.ones(1, 4), boxes=None, image_index=None, clips=())]
     with pytest.raises(ValueError, match=r"1 quantizers in calibration, the first is mask_decoder\.input_quant"):
         calibrate(model, batches)
 

@@ -1,0 +1,153 @@
+"""The third graph of a model that follows objects: as in torch from slice to slice, for any number of objects."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from inference.cases.case import Case, read_case
+from inference.model.metadata import VOLUME_DECODER, check_content, read_metadata
+from inference.model.pair import ModelPair
+from inference.options import Options
+from inference.segment.segment_case import segment_case
+from tests.support.engines import run_onnxruntime
+from tests.support.parity import relative_error
+from tests.support.small_sam import small_sam
+from training.data.phantoms import phantom_volume
+from training.export.onnx_pair import describe, embedding_names, write_pair
+from training.export.pair import export_pair
+from training.model import build_model
+from training.model.light import LightModel
+from training.model.untrained import fill_randomly
+from training.scoring.torch_model import TorchModel
+
+TOLERANCE = 1e-4  # relative, in float32
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> tuple[LightModel, Path]:
+    model = build_model("light")
+    model.learn_to_follow()
+    fill_randomly(model, seed=1)
+    folder = tmp_path_factory.mktemp("light")
+    export_pair(model.eval(), folder)
+    return model.eval(), folder
+
+
+@pytest.fixture
+def pair(exported, tmp_path):
+    pair = ModelPair(exported[1], precision="f32", threads=1, cache=tmp_path / "cache")
+    yield pair
+    pair.close()
+
+
+def prompts(count: int) -> list[np.ndarray]:
+    """Boxes, places and neighbours of some objects."""
+    rng = np.random.default_rng(count)
+    boxes = np.sort(rng.uniform(0, 256, (count, 2, 2)), axis=1).reshape(count, 4)
+    places = rng.integers(0, 20, (count, 3))
+    places[1::2, :2] = -1
+    neighbours = rng.random((count, 2, 64, 64)) < 0.2
+    return [part.astype(np.float32) for part in (boxes, places, neighbours)]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_two_slices_in_a_row_are_those_of_torch(exported, pair, count):
+    model, _ = exported
+    torch_model = TorchModel(model)
+    images = np.random.default_rng(0).random((2, 1, 3, 256, 256), dtype=np.float32)
+    boxes, places, neighbours = prompts(count)
+    state, torch_state = None, None
+    for image in images:
+        found = pair.follow(pair.encode(image), boxes, places, neighbours, state)
+        expected = torch_model.follow(torch_model.encode(image), boxes, places, neighbours, torch_state)
+        shapes = [(count, 256, 256), (count,), (count, 1, 64, 64), (1, 16, 64, 64), (count, 32)]
+        for part in (found, expected):
+            assert [values.shape for values in (part.logits, part.presence, *part.state)] == shapes
+        for values in zip((found.logits, found.presence, *found.state), flat(expected), strict=True):
+            assert relative_error(*values) < TOLERANCE
+        state, torch_state = [values.copy() for values in found.state], expected.state
+        places = places + np.float32([0, 0, 1])
+    without = pair.follow(pair.encode(images[1]), boxes, places, neighbours, None)
+    assert relative_error(without.logits, expected.logits) > 100 * TOLERANCE  # what was handed on counts
+
+
+def flat(followed) -> tuple[np.ndarray, ...]:
+    return followed.logits, followed.presence, *followed.state
+
+
+def test_onnxruntime_agrees(exported):
+    model, folder = exported
+    image = np.random.default_rng(1).random((1, 3, 256, 256), dtype=np.float32)
+    boxes, places, neighbours = prompts(3)
+    embeddings = run_onnxruntime(folder / "encoder.onnx", {"image": image})
+    state = {"mask": (3, 1, 64, 64), "keys": (1, 16, 64, 64), "reference": (3, 32)}
+    inputs = dict(zip(embedding_names(4), embeddings, strict=True)) | {"boxes": boxes, "place": places}
+    inputs["neighbours"] = neighbours
+    inputs |= {name: np.zeros(shape, np.float32) for name, shape in state.items()}
+    found = run_onnxruntime(folder / VOLUME_DECODER, inputs)
+    torch_model = TorchModel(model)
+    expected = torch_model.follow(torch_model.encode(image), boxes, places, neighbours, None)
+    assert max(relative_error(*values) for values in zip(found, flat(expected), strict=True)) < TOLERANCE
+
+
+def test_all_three_files_say_the_same_of_themselves(exported):
+    _, folder = exported
+    files = ["decoder.onnx", "encoder.onnx", VOLUME_DECODER]
+    assert sorted(path.name for path in folder.iterdir()) == files
+    metadata = {read_metadata(folder / name) for name in files}
+    (metadata,) = metadata
+    assert (metadata.state, metadata.shared_state) == (("mask", "keys", "reference"), ("keys",))
+    check_content(folder, metadata)
+
+
+def test_names_and_free_sizes_of_the_graph(exported):
+    graph = onnx.load(exported[1] / VOLUME_DECODER).graph
+    state = ["mask", "keys", "reference"]
+    assert [port.name for port in graph.input] == [*embedding_names(4), "boxes", "place", "neighbours", *state]
+    assert [port.name for port in graph.output] == ["low_res_logits", "presence", *(f"next_{name}" for name in state)]
+    free = [port.name for port in graph.input if port.type.tensor_type.shape.dim[0].dim_param]
+    assert free == ["boxes", "place", "neighbours", "mask", "reference"]
+
+
+def volume_case(folder: Path) -> Case:
+    phantom = phantom_volume((6, 64, 64), n_boxes=2, seed=1)
+    np.savez(folder / "3DBox_CT_0001.npz", imgs=phantom.imgs, boxes=phantom.boxes, spacing=phantom.spacing)
+    return read_case(folder / "3DBox_CT_0001.npz", 2**30)
+
+
+def test_a_volume_is_followed_alike_by_the_pair_and_by_torch(exported, pair, tmp_path):
+    case, memory = volume_case(tmp_path), 2**31
+    segs, _ = segment_case(case, pair, Options(), memory)
+    expected, _ = segment_case(case, TorchModel(exported[0]), Options(), memory)
+    assert 0.01 < (expected > 0).mean() < 0.99
+    assert (segs != expected).mean() < 1e-3
+
+
+def constant_graph() -> onnx.ModelProto:
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Constant", [], ["y"], value_floats=[1.0])
+    graph = onnx.helper.make_graph([node], "constant", [], [output])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+
+
+def test_a_pair_without_a_volume_decoder_takes_an_earlier_one_away(tmp_path):
+    names = ["encoder.onnx", "decoder.onnx", VOLUME_DECODER]
+    description = describe(small_sam(), 1, "after_padding", "float32")
+    assert not description.keys() & {"state", "shared_state"}
+    write_pair(tmp_path, {name: constant_graph() for name in names}, description)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    write_pair(tmp_path, {name: constant_graph() for name in names[:2]}, description)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decoder.onnx", "encoder.onnx"]
+
+
+def test_a_failed_export_leaves_an_earlier_volume_decoder(tmp_path):
+    description = describe(small_sam(), 1, "after_padding", "float32")
+    names = ["encoder.onnx", "decoder.onnx", VOLUME_DECODER]
+    write_pair(tmp_path, {name: constant_graph() for name in names}, description)
+    broken = constant_graph()
+    broken.graph.node[0].op_type = "NoSuchOperation"
+    with pytest.raises(onnx.checker.ValidationError):
+        write_pair(tmp_path, {"encoder.onnx": constant_graph(), "decoder.onnx": broken}, description)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
