@@ -38,7 +38,10 @@ class Subcommand(NamedTuple):
 
 
 CASES = "cases"
-SUBCOMMANDS = {CASES: Subcommand("every *.npz case of a folder: cases INPUT OUTPUT", "")}
+SUBCOMMANDS = {
+    CASES: Subcommand("every *.npz case of a folder: cases INPUT OUTPUT", ""),
+    "segment": Subcommand("your own files, NIfTI, NRRD, DICOM, PNG...: segment FILE --box ... -o MASK", ".files.cli"),
+}
 
 USAGE = """\
 %(prog)s SUB-COMMAND ...
@@ -97,8 +100,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
                         help="with --image: a box in its pixels; repeat for more objects")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT",
                         help="folder for the results; with --image, the mask file (.png or .tif)")  # fmt: skip
-    _add_model_options(parser)
-    _add_run_options(parser)
+    add_model_options(parser)
+    add_run_options(parser)
     parsed = parser.parse_args(arguments)
     if parsed.image and not parsed.boxes:
         parser.error("--image needs at least one --box X0,Y0,X1,Y1")
@@ -108,7 +111,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--skip-existing and --shard go with --input, a folder of cases")
     if parsed.boxes and not parsed.image:
         parser.error("--box goes with --image; cases in a folder hold their own boxes")
-    return _checked(parser, parsed)
+    return checked(parser, parsed)
 
 
 def _parse_cases(arguments: Sequence[str]) -> argparse.Namespace:
@@ -116,9 +119,9 @@ def _parse_cases(arguments: Sequence[str]) -> argparse.Namespace:
     parser.set_defaults(image=None, boxes=[])
     parser.add_argument("input", type=Path, metavar="INPUT", help="folder of *.npz cases")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder for the results")
-    _add_model_options(parser)
-    _add_run_options(parser)
-    return _checked(parser, parser.parse_args(arguments))
+    add_model_options(parser)
+    add_run_options(parser)
+    return checked(parser, parser.parse_args(arguments))
 
 
 def program() -> str:
@@ -142,7 +145,7 @@ def _listed_subcommands() -> str:
     return "\nsub-commands (more of each: %(prog)s SUB-COMMAND --help):\n" + "\n".join(lines)
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser) -> None:
     """How images are segmented, and with what."""
     parser.add_argument("--weights", type=Path, default=default_weights(), metavar="DIR",
                         help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
@@ -169,7 +172,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
                         help="compiled models (default: beside the weights, or ~/.cache/qmedsam)")  # fmt: skip
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Which cases are done, and what is shown of it."""
     parser.add_argument("--skip-existing", action="store_true",
                         help="leave out cases whose result is there and no older: finish a stopped run")  # fmt: skip
@@ -184,7 +187,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"{COMMAND} {__version__}")
 
 
-def _checked(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> argparse.Namespace:
+def checked(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> argparse.Namespace:
+    """What was parsed; ends the process with status 2 where options of `add_run_options` do not go together."""
     if parsed.overlay_windows and not parsed.overlay:
         parser.error("--overlay-windows goes with --overlay, the folder for the pictures")
     return parsed

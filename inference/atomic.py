@@ -18,10 +18,28 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         OSError: the folder is not writable, or the disk is full. The temporary file is gone.
     """
-    temporary = _temporary(path.parent)
-    try:
+
+    def fill(temporary: Path) -> None:
         with open(temporary, "xb") as file:
             write(file)
+
+    replace_atomically(path, fill)
+
+
+def replace_atomically(path: Path, write: Callable[[Path], object], ending: str = "") -> None:
+    """Call `write(temporary)` with the path of a file to be made beside `path`, then rename it, as above.
+
+    For libraries that open files themselves.
+
+    Args:
+        ending: of the temporary file's name, for those that choose a format by it: `.nii.gz`.
+
+    Raises:
+        OSError: it cannot be renamed. Whatever `write` raises, the temporary file is gone.
+    """
+    temporary = _temporary(path.parent, ending)
+    try:
+        write(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -43,11 +61,11 @@ def remove_stale(folder: Path) -> None:
     """Remove what runs that were killed outright left in `folder`: temporary files untouched for an hour."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
+            if entry.name.startswith(PREFIX) and SUFFIX in entry.name:
                 with contextlib.suppress(OSError):  # another run removed it, or owns it
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
                         os.unlink(entry)
 
 
-def _temporary(folder: Path) -> Path:
-    return folder / f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}"
+def _temporary(folder: Path, ending: str = "") -> Path:
+    return folder / f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}{ending}"

@@ -33,19 +33,53 @@ def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], o
     Raises:
         SystemExit: the command line is wrong, or asks for help only; or a signal stopped the run.
     """
-    _open_closed_streams()
-    stopped = stop_on_signals()
     arguments = sys.argv[1:] if arguments is None else arguments
     subcommand = SUBCOMMANDS.get(arguments[0]) if arguments else None
-    try:
-        if subcommand and subcommand.module:
-            from importlib import import_module
+    if not (subcommand and subcommand.module):
+        return run_program(parse, _jobs, arguments, keep)
+    module = subcommand.module
 
-            log_to_streams()
-            return int(import_module(subcommand.module, __package__).main(arguments[1:]))
+    def run() -> int:
+        from importlib import import_module
+
+        log_to_streams()
+        return int(import_module(module, __package__).main(arguments[1:]))
+
+    return _guarded(run)
+
+
+def run_program(
+    parse: Callable[[Sequence[str]], argparse.Namespace],
+    find_jobs: Callable[[argparse.Namespace, Iterable[str]], Sequence["Job"]],
+    arguments: Sequence[str],
+    keep: Callable[["ModelPair"], object],
+) -> int:
+    """Parse a command line and do the jobs that it asks for; whatever happens becomes a line and an exit status.
+
+    Args:
+        parse: of the command line; with the options of `inference.arguments.add_model_options` and `add_run_options`.
+        find_jobs: from what was parsed, and the names of the files of the weights, to what is to be done; may raise
+            SetupError.
+        arguments, keep: as `main` takes them.
+
+    Raises:
+        SystemExit: as `main` says.
+    """
+
+    def run() -> int:
         parsed = parse(arguments)
         log_to_streams(parsed.verbose)
-        return _run(parsed, keep)
+        return _run(parsed, find_jobs, keep)
+
+    return _guarded(run)
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    """Do it, with streams and signals seen to; what keeps it from starting becomes a line and an exit status."""
+    _open_closed_streams()
+    stopped = stop_on_signals()
+    try:
+        return run()
     except SetupError as error:
         log.error("%s", error)
         return EXIT_SETUP
@@ -62,7 +96,11 @@ def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], o
         flush_streams()
 
 
-def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> int:
+def _run(
+    parsed: argparse.Namespace,
+    find_jobs: Callable[[argparse.Namespace, Iterable[str]], Sequence["Job"]],
+    keep: Callable[["ModelPair"], object],
+) -> int:
     memory = memory_limit(parsed.memory)
     # Read by OpenCV when it is imported: a picture that would not fit in memory is refused by its header.
     os.environ.setdefault(MOST_PIXELS, str(max_picture_pixels(memory)))
@@ -80,7 +118,7 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
 
         options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch, parsed.extent)
         check_extent(options, model.metadata)
-        jobs = _jobs(parsed, model.metadata.files)
+        jobs = find_jobs(parsed, model.metadata.files)
         if not jobs:
             return EXIT_OK
         from .segment.memory import share_out
@@ -88,9 +126,8 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
         share = share_out(model.metadata, options.box_batch, memory, model.threads)
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
-        # What the first case most likely needs loads while the rest is imported and the case is read. That it is a
-        # volume its name says, which is only a hint.
-        is_volume = jobs[0].name.startswith("3DBox_")
+        # What the first case most likely needs loads while the rest is imported and the case is read.
+        is_volume = jobs[0].is_volume
         model.prepare(share.lanes if is_volume else 1, is_volume and follows(options, model.metadata))
         from .jobs import make_folders
         from .run import run_jobs
@@ -99,7 +136,7 @@ def _run(parsed: argparse.Namespace, keep: Callable[["ModelPair"], object]) -> i
         return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 
-def _jobs(parsed: argparse.Namespace, weights: Iterable[str]) -> list["Job"]:
+def _jobs(parsed: argparse.Namespace, weights: Iterable[str]) -> Sequence["Job"]:
     """What is to be done, once it is sure that nothing is lost by it.
 
     Args:
@@ -108,9 +145,10 @@ def _jobs(parsed: argparse.Namespace, weights: Iterable[str]) -> list["Job"]:
     Raises:
         SetupError: input or output is unusable.
     """
-    from .jobs import case_paths, folder_jobs, is_done, picture_job
+    from .jobs import case_paths, folder_jobs, picture_job
     from .overwriting import refuse_input_folder, refuse_overwriting
 
+    jobs: Sequence[Job]
     if parsed.image:
         jobs, read = [picture_job(parsed.image, parsed.boxes, parsed.output, parsed.overlay)], [parsed.image]
     else:
@@ -118,7 +156,14 @@ def _jobs(parsed: argparse.Namespace, weights: Iterable[str]) -> list["Job"]:
         read = case_paths(parsed.input)
         jobs = folder_jobs(parsed.shard.of(read), parsed.output, parsed.overlay)
     refuse_overwriting(jobs, [*read, *(parsed.weights / name for name in weights)])
-    left = [job for job in jobs if not (parsed.skip_existing and is_done(job))]
+    return left_to_do(jobs, parsed.skip_existing)
+
+
+def left_to_do(jobs: Sequence["Job"], skip_existing: bool) -> Sequence["Job"]:
+    """The jobs without those that are done, if these are to be skipped; says so where nothing is left."""
+    from .jobs import is_done
+
+    left = [job for job in jobs if not (skip_existing and is_done(job))]
     if not left:
         log.info("nothing to do: %d cases in this part of the folder, all done", len(jobs))
     return left

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # In an installed package the pair that ships lies inside; in a checkout beside it.
 PACKAGED_WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -25,6 +26,24 @@ AUTO, F32, BF16 = "auto", "f32", "bf16"  # auto: bf16 where the CPU has it
 PRECISIONS = (AUTO, F32, BF16)
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff")  # what the mask of a picture is written as: formats that lose nothing
+
+
+class Window(NamedTuple):
+    """The intensities that become 0..255: `level - width / 2` to `level + width / 2`, in the unit of the image."""
+
+    level: float
+    width: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What becomes 0, and what becomes 255."""
+        return self.level - self.width / 2, self.level + self.width / 2
+
+
+# Hounsfield units, as the images of MedSAM and of the challenge were prepared (Ma et al., Segment anything in medical
+# images, 2024).
+WINDOWS = {"soft": Window(40, 400), "lung": Window(-160, 1500), "brain": Window(40, 80), "bone": Window(400, 1800)}
+CT, CT_WINDOW = "CT", WINDOWS["soft"]  # what CT is shown with, unless told otherwise
 
 
 @dataclass(frozen=True)

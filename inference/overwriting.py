@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .errors import SetupError
-from .jobs import Job
+from .jobs import Job, targets
 
 
 def refuse_overwriting(jobs: Sequence[Job], read: Iterable[Path]) -> None:
@@ -23,7 +23,7 @@ def refuse_overwriting(jobs: Sequence[Job], read: Iterable[Path]) -> None:
     originals = {_file(path): path for path in read}
     places: set[object] = set()
     for job in jobs:
-        for target in job.targets:
+        for target in targets(job):
             if original := originals.get(_file(target)):
                 raise SetupError(f"{target}: would replace {original}, which this run reads; choose another place")
             if _place(target) in places:

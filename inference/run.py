@@ -5,11 +5,9 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .arrays import Array
-from .cases.case import Case, read_case
-from .cases.npz import write_segs
+from .cases.case import Case
 from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, only_case_errors
-from .jobs import Job
+from .jobs import Job, shown_name, targets
 from .memory_limit import MB, peak, reset_peak
 from .model.pair import ModelPair
 from .options import Options
@@ -41,20 +39,21 @@ def run_jobs(
     peaks: dict[str, int] = {}
     try:
         for job in jobs:
-            progress.start(job.name)
+            name = shown_name(job)
+            progress.start(name)
             reset_peak()
             try:
                 case, line = _run_job(job, model, options, memory, overlay_windows, progress)
             except CaseError as error:
-                failed.append(job.name)
+                failed.append(name)
                 progress.clear()
-                log.error("%s: %s", job.name, error)
+                log.error("%s: %s", name, error)
             else:
                 if case.problems:
-                    incomplete.append(job.name)
+                    incomplete.append(name)
                 progress.clear()
                 log.info(line)
-            peaks[job.name] = peak()
+            peaks[name] = peak()
             progress.finish()
     finally:  # a run that is stopped names its failures too
         for name, most in peaks.items():
@@ -79,19 +78,21 @@ def _run_job(
         CaseError: this case cannot be read, segmented or written. A result that an earlier run made is gone then.
     """
     start = time.perf_counter()
-    earlier = job.targets
+    name, earlier = shown_name(job), targets(job)
     try:
         with only_case_errors():
             share = share_out(model.metadata, options.box_batch, memory, model.threads)
-            case = _read(job, share.case_bytes)
-            if case.warnings or case.problems:
+            case = job.read(share.case_bytes)
+            if case.notes or case.warnings or case.problems:
                 progress.clear()
+            for note in case.notes:
+                log.info("%s: %s", name, note)
             for warning in case.warnings:
-                log.warning("%s: %s", job.name, warning)
+                log.warning("%s: %s", name, warning)
             for problem in case.problems:
-                log.error("%s: %s", job.name, problem)
+                log.error("%s: %s", name, problem)
             segs, windows = segment_case(case, model, options, memory, progress.case_fraction)
-            _write(job, segs)
+            job.write(case, segs)
             earlier.remove(job.result)
             if job.overlay:
                 from .cases.overlay import write_overlay
@@ -99,25 +100,8 @@ def _run_job(
                 write_overlay(job.overlay, case, segs, windows if overlay_windows else ())
     except CaseError as error:
         raise CaseError(f"{error}{_remove(earlier)}") from error
-    where = "" if job.boxes is None else f" -> {job.result}"
-    return case, f"{job.name}: {describe(case)}, {time.perf_counter() - start:.2f} s{where}"
-
-
-def _read(job: Job, max_bytes: int) -> Case:
-    if job.boxes is None:
-        return read_case(job.source, max_bytes)
-    from .cases.picture import read_picture  # imported only where it is used, as overlays are: a start counts in ms
-
-    return read_picture(job.source, job.boxes, max_bytes)
-
-
-def _write(job: Job, segs: Array) -> None:
-    if job.boxes is None:
-        write_segs(job.result, segs)
-    else:
-        from .cases.picture import write_mask
-
-        write_mask(job.result, segs)
+    where = f" -> {job.result}" if job.tells_result else ""
+    return case, f"{name}: {describe(case)}, {time.perf_counter() - start:.2f} s{where}"
 
 
 def _remove(earlier: Iterable[Path]) -> str:

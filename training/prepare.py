@@ -18,18 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.atomic import write_atomically
-from inference.cases.intensity import rescale_percentiles, window_level
-from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError
+from inference.cases.intensity import to_grey
+from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
+from inference.options import CT, Window
 from training.data import statistics
 from training.data.labelled_case import LabelledCase, as_label_map, case_files, read_labelled_case, write_labelled_case
-from training.data.sources import (
-    on_one_grid,
-    read_dicom_series,
-    read_image,
-    read_label_image,
-    read_label_volume,
-    read_nifti,
-)
+from training.data.sources import read_image, read_label_image, read_labels, read_volume
 from training.scoring.csv_table import write_csv
 
 DESCRIPTION = """\
@@ -78,11 +72,9 @@ def make_image_case(image: Path, label: Path, longest_side: int | None, binary_t
     return LabelledCase(pixels, as_label_map(labels))
 
 
-def make_volume_case(image: Path, label: Path, ct_window: tuple[float, float] | None) -> LabelledCase:
-    volume = read_dicom_series(image) if image.is_dir() else read_nifti(image)
-    values, labels, spacing = on_one_grid(volume, _label(read_label_volume, label, volume))
-    grey = window_level(values, *ct_window) if ct_window else rescale_percentiles(values)
-    return LabelledCase(grey, as_label_map(labels), spacing)
+def make_volume_case(image: Path, label: Path, ct_window: Window | None) -> LabelledCase:
+    values, labels, spacing = _label(read_labels, label, _existing(read_volume, image))
+    return LabelledCase(to_grey(values, ct_window), as_label_map(labels), spacing)
 
 
 def _existing(read: Callable, path: Path, *more: object) -> Any:
@@ -136,7 +128,7 @@ def dicom_jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 
 def _volume_job(args: argparse.Namespace, image: Path, label: Path, stem: str) -> Job:
-    ct_window = (args.window_level, args.window_width) if args.modality == "CT" else None
+    ct_window = Window(args.window_level, args.window_width) if args.modality == CT else None
     make = partial(make_volume_case, image, label, ct_window)
     return Job(image, args.out / args.modality / args.dataset / f"{stem}.npz", make)
 
@@ -169,7 +161,7 @@ def run_job(job: Job) -> str | None:
     cv2.setNumThreads(1)  # the processes are the parallelism
     try:
         write_labelled_case(job.target, job.make())
-    except (CaseError, OSError, ValueError, MemoryError) as error:
+    except (CaseError, SetupError, OSError, ValueError, MemoryError) as error:
         return f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}"
     return None
 

@@ -1,6 +1,7 @@
 """One case: an image or a volume with the boxes of its objects, read from an npz file and checked."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ class Case:
         usable: (N,) bool, which boxes an object can be segmented from; the labels of all others stay empty.
         problems: one line per unusable box, with the reason.
         warnings: what was repaired, one line each.
+        notes: how the case was understood, where that is not plain, one line each.
     """
 
     volume: Array
@@ -36,6 +38,17 @@ class Case:
     usable: BoolArray
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The number of each object, as people know it; its label in `segs`, unless a subclass says otherwise."""
+        return range(1, len(self.boxes) + 1)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of arrays that a subclass keeps beside the volume."""
+        return 0
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -33,7 +33,7 @@ Point = tuple[int, int]
 def write_overlay(path: Path, case: Case, segs: Array, windows: Sequence[Sequence[int]] = ()) -> None:
     """Write a PNG of the case: one picture for an image, a montage of up to 12 slices with boxes for a volume.
 
-    Every usable box has its number beside it, which is its label in `segs`.
+    Every usable box has its number beside it (`Case.numbers`).
 
     Args:
         path: the PNG file.
@@ -116,7 +116,7 @@ def _draw_boxes(picture: Array, case: Case, z: int, scale: float, colours: Array
     edges = pixel_edges(case.boxes[on_slice][:, [0, 1, 3, 4]], *case.shape[1:])
     places = [_frame(picture, box, scale, colours[i + 1].tolist()) for i, box in zip(on_slice, edges, strict=True)]
     for i, (left, top, right, bottom) in zip(on_slice, places, strict=True):
-        height, width = (letters := _letters(str(i + 1))).shape
+        height, width = (letters := _letters(str(case.numbers[int(i)]))).shape
         above, below, flush = top - height, bottom + 1, right - width
         beside = [(left, above), (flush, above), (left, below), (flush, below), (left, top)]
         _write(picture, letters, colours[i + 1], beside, written)

@@ -115,7 +115,8 @@ def check_fits(case: "Case", lanes: int, kept_slices: int, states: int, allowed:
     depth, height, width = case.shape
     labels = depth * height * width * case.segs_dtype().itemsize
     in_work = height * width * PIXEL_BYTES + case.volume.nbytes // depth
-    needed = case.volume.nbytes + labels + lanes * in_work + kept_slices * height * width * CANVAS_BYTES + states
+    kept = case.held_bytes + kept_slices * height * width * CANVAS_BYTES + states
+    needed = case.volume.nbytes + labels + lanes * in_work + kept
     if needed > allowed:
         raise does_not_fit(f"a case of {depth} x {height} x {width} voxels", needed, allowed)
     return needed

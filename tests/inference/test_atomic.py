@@ -5,7 +5,15 @@ import time
 
 import pytest
 
-from inference.atomic import PREFIX, STALE_SECONDS, SUFFIX, check_writable, remove_stale, write_atomically
+from inference.atomic import (
+    PREFIX,
+    STALE_SECONDS,
+    SUFFIX,
+    check_writable,
+    remove_stale,
+    replace_atomically,
+    write_atomically,
+)
 
 
 def test_written_and_readable_as_the_umask_says(tmp_path):
@@ -67,3 +75,25 @@ def test_stale_files_are_ours_and_old(tmp_path):
         os.utime(tmp_path / names[kind], (long_ago, long_ago))
     remove_stale(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names.values()) - {names["stale"]}
+
+
+def test_a_library_that_opens_files_itself(tmp_path):
+    """It chooses a format by the ending; a fault leaves what was there; what was left by one that was killed goes."""
+    (tmp_path / "a.nii.gz").write_bytes(b"old")
+
+    def half(temporary):
+        assert temporary.name.endswith(".nii.gz")
+        temporary.write_bytes(b"ha")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        replace_atomically(tmp_path / "a.nii.gz", half, ".nii.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+    replace_atomically(tmp_path / "a.nii.gz", lambda temporary: temporary.write_bytes(b"new"), ".nii.gz")
+    assert (tmp_path / "a.nii.gz").read_bytes() == b"new"
+    left = tmp_path / f"{PREFIX}0{SUFFIX}.nii.gz"
+    left.touch()
+    old = time.time() - 2 * STALE_SECONDS
+    os.utime(left, (old, old))
+    remove_stale(tmp_path)
+    assert not left.exists()

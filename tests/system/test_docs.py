@@ -71,10 +71,14 @@ def usage(*arguments: str) -> str:
 
 
 def test_readme_explains_the_options_that_the_command_has():
-    of_the_command = set().union(*(options(usage(*name)) for name in [(), *((name,) for name in SUBCOMMANDS)]))
+    names = [(), *((name,) for name in SUBCOMMANDS if name != "segment")]
+    of_the_command = set().union(*(options(usage(*name)) for name in names))
     table = re.findall(r"^\| (`-.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert "--input" in of_the_command
     assert options(" ".join(table)) == of_the_command - {"--help"}
+    of_files = options(usage("segment")) - of_the_command
+    assert of_files == options((ROOT / "docs/files.md").read_text()) & of_files
+    assert "--window" in of_files
 
 
 @pytest.mark.parametrize("guide", CURRENT, ids=name)

@@ -232,11 +232,11 @@ def test_nifti_that_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.Captu
     assert prepare_nifti(tmp_path) == 1
     lines = capsys.readouterr().err.splitlines()
     reasons = {
-        "shifted": "5.00 mm beside the image",
-        "shape": "labels have shape",
+        "shifted": "5 mm beside the image",
+        "shape": "resample it to the image",
         "missing": "missing.nii.gz: no such file",
-        "broken": "broken.nii: not a readable NIfTI file",
-        "four": "expected three dimensions",
+        "broken": "broken.nii: not a readable .nii file",
+        "four": "holds 2 volumes: choose one",
     }
     for name, reason in reasons.items():
         assert sum(f"{name}.nii: " in line and reason in line for line in lines) == 1, (name, lines)
@@ -306,7 +306,7 @@ def test_a_missing_slice_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixtur
     write_series(tmp_path / "p1", SCAN, skip=1)
     np.save(tmp_path / "labels.npy", LABELS.T[1:])
     assert prepare_dicom(tmp_path, tmp_path / "labels.npy") == 1
-    assert "p1: slice positions are not evenly spaced" in capsys.readouterr().err
+    assert "p1: slices are missing or not evenly spaced" in capsys.readouterr().err
 
 
 # Volumes and cases

@@ -1,0 +1,67 @@
+"""The libraries of the optional extra `files`, imported on use; and silence while they work."""
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from ..errors import SetupError
+
+
+def simpleitk() -> Any:
+    """SimpleITK, which reads and writes images.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    return _library("SimpleITK")
+
+
+def pydicom() -> Any:
+    """pydicom, which reads DICOM headers.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    return _library("pydicom")
+
+
+def highdicom() -> Any:
+    """highdicom, which writes DICOM SEG.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    return _library("highdicom")
+
+
+@cache
+def _library(name: str) -> Any:
+    try:
+        library = importlib.import_module(name)
+    except ImportError as error:
+        raise SetupError(f"reading or writing such files needs {name}: pip install qmedsam[files]") from error
+    if name == "SimpleITK":
+        library.ProcessObject.SetGlobalWarningDisplay(False)
+    return library
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep what libraries print to themselves: we say it in one line, and theirs may quote a patient's data."""
+    if sys.stderr:
+        sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
