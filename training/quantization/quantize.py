@@ -90,7 +90,7 @@ def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:
 
 
 def part_of(name: str) -> str:
-    """The part of the model that a module belongs to; the decoder of volumes has parts of its own, of the same names."""
+    """The part of the model that a module belongs to; the volume decoder has parts of its own, of the same names."""
     return name.removeprefix("volume_decoder.").partition(".")[0]
 
 
