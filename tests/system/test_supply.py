@@ -134,29 +134,52 @@ def test_the_files_that_ship_are_those_that_were_exported_together():
 
 
 def test_licence_of_the_weights_counts_every_data_set_once():
-    """Names, and sums of data sets and images, are those of weights/DATASETS.md."""
-    images = {row[0].strip("`"): int(row[3]) for row in table("weights/DATASETS.md") if row[0].startswith("`")}
-    rows = [row for row in table("weights/LICENSE.md") if "`" in row[4]]
-    listed = [re.findall(r"`(\w+)`", row[4]) for row in rows]
-    assert sorted(name for names in listed for name in names) == sorted(images)
-    assert [row[2:4] for row in rows] == [[str(len(names)), f"{total(names, images):,}"] for names in listed]
-    assert [row[2:4] for row in table("weights/LICENSE.md")][-1] == [
-        f"**{len(images)}**",
-        f"**{sum(images.values()):,}**",
-    ]
-    restricted, unstated = listed[:4], listed[4:6]
+    """Names, and sums of data sets, images and volumes, are those of weights/DATASETS.md."""
+    sets = {row[0].strip("`"): row for row in table("weights/DATASETS.md") if row[0].startswith("`")}
+    rows = [row for row in table("weights/LICENSE.md") if "`" in row[5]]
+    listed = [re.findall(r"`(\w+)`", row[5]) for row in rows]
+    assert sorted(name for names in listed for name in names) == sorted(sets)
+    assert [row[2:5] for row in rows] == [sums(names, sets) for names in listed]
+    every = sums(list(sets), sets)
+    assert [row[2:5] for row in table("weights/LICENSE.md")][-1] == [f"**{number}**" for number in every]
+    classes: dict[str, list[str]] = {}
+    for row, names in zip(rows, listed, strict=True):
+        classes.setdefault(row[0] or list(classes)[-1], []).extend(names)
+    restricted, unstated = classes["research or non-commercial use only"], classes["not stated"]
+    held = restricted + unstated
     text = " ".join((ROOT / "weights/LICENSE.md").read_text().split())
-    assert (
-        f"Of the {len(images)} data sets, {sum(map(len, restricted))} allow research or non-commercial use only" in text
-    )
-    assert f"{sum(map(len, unstated))} state no licence for their data at all" in text
-    assert (
-        round(sum(total(names, images) for names in restricted + unstated) / sum(images.values()), 1) == 0.5
-    )  # "half"
+    assert f"Of the {every[0]} data sets, {len(restricted)} allow research or non-commercial use only" in text
+    assert f"{len(unstated)} state no licence for their data at all" in text
+    assert f"half of the {every[1]} training images" in text
+    assert f"{total(held, sets, 4)} of the {every[2]} training volumes" in text
+    assert round(total(held, sets, 3) / total(list(sets), sets, 3), 1) == 0.5  # "half"
+    by_all = sums([name for name, row in sets.items() if row[5] == "all"], sets)
+    assert f"saw {by_all[0]} of the data sets, with {by_all[1]} images" in text
 
 
-def total(names: list[str], images: dict[str, int]) -> int:
-    return sum(images[name] for name in names)
+def test_page_of_the_data_sets_counts_them():
+    rows = [row for row in table("weights/DATASETS.md") if row[0].startswith("`")]
+    sets = {row[0].strip("`"): row for row in rows}
+    assert len(sets) == len(rows)
+    assert {row[5] for row in rows} == {"all", "volume decoder"}
+    assert all(int(row[3]) + int(row[4]) for row in rows)
+    by_all = [name for name, row in sets.items() if row[5] == "all"]
+    text = " ".join((ROOT / "weights/DATASETS.md").read_text().split())
+    names, images, volumes = sums(list(sets), sets)
+    assert f"{images} images and {volumes} small volumes of {names} data sets" in text
+    names, images, volumes = sums(by_all, sets)
+    assert f"the {names} data sets marked `all`: their {images} images" in text
+    assert f"31 volumes of them in place of the {volumes}" in text
+    assert f"The {len(sets) - len(by_all)} data sets marked `volume decoder`" in text
+
+
+def total(names: list[str], sets: dict[str, list[str]], column: int) -> int:
+    return sum(int(sets[name][column]) for name in names)
+
+
+def sums(names: list[str], sets: dict[str, list[str]]) -> list[str]:
+    """How many data sets, images and volumes, as the pages write them."""
+    return [f"{number:,}" for number in (len(names), total(names, sets, 3), total(names, sets, 4))]
 
 
 def table(name: str) -> list[list[str]]:
