@@ -6,6 +6,11 @@ with a Dice of 0.89 from logit -0.22 on. The runtime cuts at 0, so what is best 
 instead, by their bias: weights, exports and int8 scales stay what they are.
 
   python -m training.threshold --checkpoint runs/light/best_half.pt --out weights/light.pt
+
+--presence moves another one, by a number that you give: where objects end that are followed through a volume
+(python -m training.extent says how well that is met).
+
+  python -m training.threshold --checkpoint runs/light_volumes/best.pt --shifts 0 --presence -1.5 --out weights/light.pt
 """
 
 import argparse
@@ -45,6 +50,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
                         help="folder with imgs and gts; 2D cases count (default: %(default)s)")  # fmt: skip
     parser.add_argument("--shifts", type=float, nargs="+", default=SHIFTS, metavar="X",
                         help="what to try to add to the logits (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--presence", type=float, default=0.0, metavar="X",
+                        help="added to the logit that an object is on a slice: below 0, objects end earlier")  # fmt: skip
     add_normalise(parser)
     return parser.parse_args(arguments)
 
@@ -55,10 +62,14 @@ def main(arguments: list[str] | None = None) -> int:
         model = load_model(options.checkpoint)
         if not hasattr(model.mask_decoder, "shift_logits"):
             raise CheckpointError(f"{options.checkpoint}: the logits of {model.name} have no bias that could be moved")
+        if options.presence and not model.state:
+            raise CheckpointError(f"{options.checkpoint}: {model.name} does not follow objects through volumes")
         validation = ValidationConfig(root=options.val, zoom=True)
         scores = scores_by_shift(model, options.shifts, validation, options.normalise)
         best = max(scores, key=scores.__getitem__)
         model.mask_decoder.shift_logits(best)
+        if options.presence:
+            model.volume_decoder.slice_memory.shift_presence(options.presence)
         save_checkpoint(options.out, model, half=True)
     except (CheckpointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

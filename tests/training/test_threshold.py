@@ -69,3 +69,18 @@ def test_a_model_without_such_a_bias_is_refused(tmp_path, monkeypatch, capsys):
     assert main(["--checkpoint", str(tmp_path / "sam.pt"), "--out", str(tmp_path / "out.pt")]) == 1
     assert "have no bias that could be moved" in capsys.readouterr().err
     assert not (tmp_path / "out.pt").exists()
+
+
+@torch.no_grad()
+def test_presence_is_shifted_by_what_is_given(checkpoint, val, tmp_path, capsys):
+    model = load_model(checkpoint)
+    arguments = ["--val", str(val), "--shifts", "0", "--presence", "-1.5", "--out", str(tmp_path / "out.pt")]
+    assert main(["--checkpoint", str(checkpoint), *arguments]) == 1
+    assert "does not follow objects" in capsys.readouterr().err
+    model.learn_to_follow()
+    save_checkpoint(tmp_path / "follows.pt", model)
+    assert main(["--checkpoint", str(tmp_path / "follows.pt"), *arguments]) == 0
+    before, after = (load_model(tmp_path / name).state_dict() for name in ("follows.pt", "out.pt"))
+    bias = "volume_decoder.slice_memory.presence.bias"
+    torch.testing.assert_close(after[bias], before[bias] - 1.5)
+    assert all(torch.equal(before[name].half(), after[name].half()) for name in before if name != bias)

@@ -108,6 +108,11 @@ class SliceMemory(nn.Module):
         seen = torch.cat([inside, features.amax(dim=(2, 3)), condition], dim=1)
         return self.presence(F.relu(self.presence_hidden(seen)))[:, 0]
 
+    def shift_presence(self, by: float) -> None:
+        """Add a number to all presence logits: moves where objects end."""
+        with torch.no_grad():
+            self.presence.bias += by
+
     def next_state(self, mask: Tensor, keys: Tensor, state: SliceState) -> SliceState:
         """What a slice leaves for the next. mask: (N, 1, S/4, S/4) in 0..1."""
         known = is_known(state)[:, None].to(keys.dtype)
