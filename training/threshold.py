@@ -51,7 +51,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--shifts", type=float, nargs="+", default=SHIFTS, metavar="X",
                         help="what to try to add to the logits (default: %(default)s)")  # fmt: skip
     parser.add_argument("--presence", type=float, default=0.0, metavar="X",
-                        help="added to the logit that an object is on a slice: below 0, objects end earlier")  # fmt: skip
+                        help="added to the logit that an object is on a slice; below 0 it ends earlier")  # fmt: skip
     add_normalise(parser)
     return parser.parse_args(arguments)
 
