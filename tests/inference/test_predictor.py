@@ -13,7 +13,7 @@ from inference import CaseError, Predictor, SetupError
 from inference.cases.intensity import window_level
 from inference.cli import main
 from inference.errors import EXIT_OK
-from inference.model.metadata import PAIR
+from inference.model.metadata import ENCODER, read_metadata
 from inference.model.pair import ModelPair
 from inference.options import F32
 from training.data.phantoms import CASES, phantom_case_2d, phantom_volume
@@ -30,7 +30,7 @@ FLAGS = ["--strategy", "flatten", "--overlap", "later", "--no-zoom", "--box-batc
 def weights(tmp_path_factory) -> Path:
     """The pair that ships, in a folder that keeps its compiled models apart."""
     folder = tmp_path_factory.mktemp("weights")
-    for name in PAIR:
+    for name in read_metadata(ROOT / "weights" / ENCODER).files:
         (folder / name).symlink_to(ROOT / "weights" / name)
     return folder
 
@@ -255,8 +255,11 @@ def test_memory_is_planned_with(weights):
             small.set_image(IMAGE.imgs)
 
 
-def test_extents_cannot_be_found_without_a_volume_decoder(predictor):
-    with pytest.raises(SetupError, match="needs weights with a volume_decoder"):
+def test_extents_cannot_be_found_without_a_volume_decoder(untrained):
+    with (
+        Predictor(untrained("light")[1], precision=F32) as predictor,
+        pytest.raises(SetupError, match="needs weights with a volume_decoder"),
+    ):
         predictor.segment(VOLUME.imgs, VOLUME.boxes, extent="find")
 
 

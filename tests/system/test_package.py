@@ -21,7 +21,7 @@ from training.data.phantoms import phantom_case_2d, phantom_volume
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST_WHEEL = 8 * 10**6
-SHIPPED = ["encoder.onnx", "decoder.onnx", "LICENSE.md", "README.md", "DATASETS.md"]
+SHIPPED = ["encoder.onnx", "decoder.onnx", "volume_decoder.onnx", "LICENSE.md", "README.md", "DATASETS.md"]
 IMAGE = phantom_case_2d((100, 120), n_boxes=2, seed=0)
 VOLUME = phantom_volume((6, 64, 64), n_boxes=1, seed=1)
 USE = """

@@ -208,6 +208,7 @@ def test_without_room_for_embeddings_slices_are_encoded_again_for_the_same_masks
 def following():
     """The model that ships, with a random memory: its masks, and how long objects are present, depend on the state."""
     model = load_model(WEIGHTS / "light.pt")
+    model.volume_decoder = None  # a copy of the decoder of images in its place: its masks do not hang on the memory's
     model.learn_to_follow()
     drawn = torch.Generator().manual_seed(5)  # no presence that decides is nearly 0
     with torch.no_grad():
