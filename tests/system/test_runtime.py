@@ -210,7 +210,7 @@ def following():
     model = load_model(WEIGHTS / "light.pt")
     model.volume_decoder = None  # a copy of the decoder of images in its place: its masks do not hang on the memory's
     model.learn_to_follow()
-    drawn = torch.Generator().manual_seed(5)  # no presence that decides is nearly 0
+    drawn = torch.Generator().manual_seed(10)  # of its marked objects each ends within the volume
     with torch.no_grad():
         for parameter in model.volume_decoder.slice_memory.parameters():
             parameter.normal_(0, 0.1, generator=drawn)
@@ -280,9 +280,9 @@ def test_followed_objects_with_a_pair(quick_following, following_pair, name, ext
 def forgetful(model, *lost):
     """The model without some parts of its state."""
 
-    def follow(embeddings, boxes, place, state):
+    def follow(embeddings, boxes, place, neighbours, state):
         empty = {name: torch.zeros_like(getattr(state, name)) for name in lost}
-        return model.follow(embeddings, boxes, place, state._replace(**empty))
+        return model.follow(embeddings, boxes, place, neighbours, state._replace(**empty))
 
     without = copy(model)
     without.follow = follow
