@@ -41,10 +41,11 @@ class Extents(NamedTuple):
         ends = np.where(to_find, UNKNOWN, [z - first, last - z])
         return np.stack([*ends, abs(z - start)], axis=1).astype(np.float32)
 
-    def meet(self) -> BoolArray:
-        """(N, N) whether two objects have a slice in common."""
-        met: BoolArray = (self.first[:, None] <= self.last) & (self.first <= self.last[:, None])
-        return met
+
+def meet(first: IntArray, last: IntArray) -> BoolArray:
+    """(N, N) whether two of N objects, from their `first` to their `last` slices (N,), have a slice in common."""
+    met: BoolArray = (first[:, None] <= last) & (first <= last[:, None])
+    return met
 
 
 def extents_of(case: Case, options: Options) -> Extents:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..arrays import Array, BoolArray, Float32Array, Float64Array, IntArray
 from ..model.pair import Embeddings, ModelPair, State
+from .extent import meet
 from .neighbours import neighbour_maps
 from .objects import ObjectLogits, boxes_on, decoded_objects, full_resolution, tight_box
 from .plan import Plan
@@ -113,7 +114,8 @@ class Tracks(Prompts):
         """Where the given boxes of others lie. All objects of a window are looked at once, and stay on it."""
         if window not in self.neighbours:
             given = boxes_on(self.model, window, self.plan.prompts)
-            self.neighbours[window] = neighbour_maps(given, self.plan.extents.meet(), self.model.metadata.input_size)
+            related = meet(self.plan.extents.first, self.plan.extents.last)
+            self.neighbours[window] = neighbour_maps(given, related, self.model.metadata.input_size)
         maps: Float32Array = self.neighbours[window][objects]
         return maps
 

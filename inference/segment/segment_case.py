@@ -40,10 +40,7 @@ def segment_case(
         SetupError: the model cannot be loaded, or cannot do with volumes what the user wants.
     """
     plan = make_plan(case, model.metadata, options, memory, model.threads)
-    if plan.follow:
-        model.prepare(plan.lanes, follow=True)
-    else:
-        model.prepare(plan.lanes)
+    model.prepare(plan.lanes, plan.follow)
     segs = np.zeros(case.shape, case.segs_dtype)
     sweep(case, plan, model, segs, on_step)
     return Segmentation(segs if case.is_volume else segs[0], plan.windows[1:])

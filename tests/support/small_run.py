@@ -1,6 +1,8 @@
 """A training run of a small model on phantoms: milliseconds a step, the same weights every time."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,12 +23,14 @@ def small_run(root: Path, output: Path, *overrides: str) -> TrainConfig:
         "data": {"root": str(root), "input_size": SIZE, "batch_size": 2, "sampling": {"samples_per_modality": 2}},
         "budget": {"epochs": 2},
         "losses": {"dice": 1.0, "focal": 1.0},
-        "optimizer": {"lr": 0.001},
-        "schedule": {"warmup_steps": 1, "cooldown": 0.0},
-        "threads": 1,
-        "device": "cpu",
-        "log_steps": 1,
     }
+    return configured(values, overrides)
+
+
+def configured(values: dict[str, Any], overrides: Iterable[str]) -> TrainConfig:
+    """The configuration of a run on one thread of the CPU that logs every step: `values` beside that, and overrides."""
+    common = {"optimizer": {"lr": 0.001}, "schedule": {"warmup_steps": 1, "cooldown": 0.0}}
+    values = {**common, "threads": 1, "device": "cpu", "log_steps": 1, **values}
     for override in overrides:
         apply_override(values, override)
     return from_mapping(TrainConfig, values)

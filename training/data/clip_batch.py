@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from inference.segment.neighbours import neighbour_maps
+from inference.segment.prompts import MARGIN_FOUND
 from training.data.augmentation import Intensities, draw_intensities
 from training.data.batch import Batch, Clips, render_images
 from training.data.boxes import tight_boxes
-from training.data.clips import MARGIN_FOUND, ClipSample
+from training.data.clips import ClipSample
 from training.data.config import DataConfig
 from training.data.motion import (
     box_of_volume,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from inference.segment.extent import UNKNOWN, meet
 from inference.segment.neighbours import neighbour_maps
 from training.data.augmentation import AugmentationConfig, draw_geometry
 from training.data.crops import crop_matrix, draw_crop, keep_in_input
@@ -15,10 +16,6 @@ from training.data.objects import VolumeObject, slices_with
 from training.data.sampling import SamplingConfig, sample_weights
 from training.data.warp import SourceCrop, cut_source
 
-# How far the box around a mask is grown on each side for the next slice, of the input's side: within the given box, or
-# where there is none (as in the runtime, `inference.segment`).
-MARGIN_GIVEN, MARGIN_FOUND = 12 / 256, 3 / 256
-UNKNOWN = -1  # slices to an end that is not known
 START_SPREAD = 0.4  # of half an object's length: how far from the middle other start slices lie (standard deviation)
 
 ReadCase = Callable[[int], LabelledCase]  # by file number
@@ -155,14 +152,9 @@ def draw_clip(
     places = np.array([[place(z, item, slices[0], is_found) for z in slices] for item in objects], np.float32)
     told = rng.random(places.shape[:2]) < config.told
     boxed = rng.random(len(objects)) < config.boxed
-    maps = neighbour_maps(boxes, meeting([*objects, *others]) & is_accompanied, input_size)[: len(objects)]
+    first, last = np.array([(item.first, item.last) for item in (*objects, *others)]).T
+    maps = neighbour_maps(boxes, meet(first, last) & is_accompanied, input_size)[: len(objects)]
     return ClipSample(sources, boxes[: len(objects)], maps, places, told, boxed)
-
-
-def meeting(objects: list[VolumeObject]) -> np.ndarray:
-    """(K, K) bool: which objects have a slice in common."""
-    first, last = np.array([(item.first, item.last) for item in objects]).T
-    return (first[:, None] <= last) & (first <= last[:, None])
 
 
 def draw_slices(

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inference.segment.extent import UNKNOWN
 from training.data.boxes import tight_boxes
-from training.data.clips import UNKNOWN
 
 # In half sides of the object's box:
 REACH = 1.2  # how far from its centre the motion reaches, standard deviation

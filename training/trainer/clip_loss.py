@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inference.segment.prompts import MARGIN_FOUND, MARGIN_GIVEN
 from training.data.batch import Clips
 from training.data.boxes import tight_boxes
-from training.data.clips import MARGIN_FOUND, MARGIN_GIVEN
 from training.model.volume_decoder import remember
 from training.trainer.losses import MASK_LOSSES, bce_loss
 

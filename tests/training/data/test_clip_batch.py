@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from inference.segment.extent import UNKNOWN
+from inference.segment.prompts import MARGIN_FOUND
 from tests.support.data_root import write_phantom_root
 from tests.support.labelled_volume import EXTENTS, SIDE, labelled_volume
 from training.data import clip_batch, motion
@@ -14,7 +16,7 @@ from training.data.augmentation import AugmentationConfig
 from training.data.batch import Batch, Clips
 from training.data.boxes import tight_boxes
 from training.data.clip_batch import render_clips, still_pairs, with_clips
-from training.data.clips import MARGIN_FOUND, UNKNOWN, ClipConfig, draw_clip
+from training.data.clips import ClipConfig, draw_clip
 from training.data.config import DataConfig
 from training.data.loader import Loader
 from training.data.objects import VolumeObject

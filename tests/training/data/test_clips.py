@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.segment.extent import meet
 from inference.segment.neighbours import SMALLER
 from tests.support.labelled_volume import DEPTH, EXTENTS, labelled_volume
 from training.data.augmentation import AugmentationConfig
@@ -17,7 +18,6 @@ from training.data.clips import (
     convex_hull,
     draw_clip,
     draw_slices,
-    meeting,
 )
 from training.data.index import build_index
 from training.data.labelled_case import LabelledCase, read_labelled_case, write_labelled_case
@@ -177,7 +177,8 @@ def test_objects_of_a_clip_are_told_of_the_boxes_of_all_others():
 
 def test_objects_without_a_common_slice_do_not_meet():
     objects = [VolumeObject(1, 0, 5), VolumeObject(2, 5, 9), VolumeObject(3, 6, 8)]
-    assert meeting(objects).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
+    first, last = np.array([(item.first, item.last) for item in objects]).T
+    assert meet(first, last).tolist() == [[True, True, False], [True, True, True], [False, True, True]]
 
 
 @pytest.fixture(scope="module")

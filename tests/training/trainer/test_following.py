@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from tests.support.data_root import write_phantom_root
-from tests.support.small_run import same_weights
+from tests.support.small_run import configured, same_weights
 from tests.support.small_sam import small_sam
-from training.data.config import from_mapping
 from training.data.loader import Loader
 from training.model import MODELS, build_model
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
 from training.model.untrained import fill_randomly
-from training.trainer.config import DistillationConfig, TrainConfig, apply_override, read_config
+from training.trainer.config import DistillationConfig, TrainConfig, read_config
 from training.trainer.loop import train
 from training.trainer.stages import make_model, set_training
 from training.trainer.step import TrainStep
@@ -56,16 +55,9 @@ def settings(root: Path, output: Path, init: Path | None, *overrides: str) -> Tr
         },
         "losses": {"dice": 1.0, "border_bce": 1.0, "iou": 0.1},
         "budget": {"samples": 4},
-        "optimizer": {"lr": 0.001},
-        "schedule": {"warmup_steps": 1, "cooldown": 0.0},
         "ema": 0.9,
-        "threads": 1,
-        "device": "cpu",
-        "log_steps": 1,
     }
-    for override in overrides:
-        apply_override(values, override)
-    return from_mapping(TrainConfig, values)
+    return configured(values, overrides)
 
 
 def test_frozen_parts_have_no_gradient_and_are_in_eval_mode(root, trained, tmp_path):
