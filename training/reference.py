@@ -46,8 +46,8 @@ class Slice(NamedTuple):
     state: Any
 
     @property
-    def is_empty(self) -> bool:
-        return self.presence <= 0 or not (self.logits > 0).any()
+    def has_mask(self) -> bool:
+        return bool((self.logits > 0).any())
 
 
 @torch.no_grad()
@@ -149,7 +149,7 @@ def followed_slices(
 
     neighbours: (K, 4) boxes of others that it may meet.
     to_find: the box is that of one slice only, from which the object reaches to the slices before those where it is not
-    present, or has no mask.
+    present, or has no mask. On its own slice it is present, whatever the model says.
     """
     z_mid = (z_min + z_max) // 2
     first, last = (0, len(volume) - 1) if to_find else (z_min, z_max)
@@ -160,14 +160,14 @@ def followed_slices(
         return follow_slice(model, volume[z], prompt, (*to_ends, abs(z - z_mid)), maps, state, normalise)
 
     middle = follow(z_mid, box, None)
-    if to_find and middle.is_empty:
+    if to_find and not middle.has_mask:
         return
     yield z_mid, middle.logits
     for outward in (range(z_mid + 1, last + 1), range(z_mid - 1, first - 1, -1)):
         current = middle
         for z in outward:
             current = follow(z, followed_box(current.logits > 0, box, to_find), current.state)
-            if to_find and current.is_empty:
+            if to_find and not (current.presence > 0 and current.has_mask):
                 break
             yield z, current.logits
 

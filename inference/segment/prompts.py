@@ -77,7 +77,8 @@ class Boxes(Prompts):
 class Tracks(Prompts):
     """The volume decoder follows the objects: each slice is prompted by a box, and the state that the last one left.
 
-    An object whose extent is to be found ends before the first slice where it is not present, or has no mask.
+    An object whose extent is to be found is on the slice where it was marked, and ends before the first other one where
+    it is not present, or has no mask.
     """
 
     def __init__(self, plan: Plan, model: ModelPair, before: "Tracks | None" = None) -> None:
@@ -102,7 +103,8 @@ class Tracks(Prompts):
         self._keep_state(objects, followed.state)
         self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
         self.ended[objects] = extents.to_find[objects]  # unless it shows
-        shown = np.flatnonzero(~extents.to_find[objects] | (followed.presence > 0))
+        is_there = ~extents.to_find[objects] | (extents.start[objects] == z) | (followed.presence > 0)
+        shown = np.flatnonzero(is_there)
         for found in full_resolution(self.model, followed.logits[shown], window, objects[shown]):
             index = found.label - 1
             if self.by_mask[index] and (box := tight_box(found)) is not None:

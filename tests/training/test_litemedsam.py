@@ -44,6 +44,7 @@ def test_one_command_from_nothing_to_a_pair_that_segments(tmp_path, monkeypatch,
     for name, value in load_model(out / "litemedsam.pt").state_dict().items():
         torch.testing.assert_close(value, floating.state_dict()[name], rtol=1e-3, atol=1e-4)
     assert "teacher" not in capsys.readouterr().err
+    assert "distil_logits" in pd.read_csv(runs / "small/steps.csv")
     rows = pd.read_csv(runs / "stage2/steps.csv"), pd.read_csv(runs / "stage1/steps.csv")
     assert "distil_logits" in rows[0]
     assert "distil_embeddings" in rows[1]

@@ -61,6 +61,7 @@ def calibration_batches(paths: Sequence[Path], input_size: int) -> list[Batch]:
                 images=torch.from_numpy(encoder_input(image, geometry, AFTER_PADDING)),
                 masks=torch.empty(len(boxes), 0, 0),
                 boxes=torch.from_numpy(geometry.boxes_to_input(boxes)),
+                pixel_sizes=torch.ones(len(boxes)),
                 image_index=torch.zeros(len(boxes), dtype=torch.int64),
                 modalities=[modality_of(path.name)],
             )

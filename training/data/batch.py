@@ -53,6 +53,7 @@ class Batch:
     images: (B + frames of the clips, 3, S, S) float32 in 0..1, normalised as at run time.
     masks: (N, S, S) float32 in {0, 1}.
     boxes: (N, 4) float32 xyxy in input pixels, with drawing errors.
+    pixel_sizes: (N,) float32, size of an image pixel in input px where the box is.
     image_index: (N,) int64, the image of each box, ascending.
     modalities: B names.
     clips: objects on several slices; those of one entry have equally many.
@@ -61,6 +62,7 @@ class Batch:
     images: Tensor
     masks: Tensor
     boxes: Tensor
+    pixel_sizes: Tensor
     image_index: Tensor
     modalities: list[str]
     clips: tuple[Clips, ...] = ()
@@ -180,7 +182,8 @@ def render(draft: Draft, planes: Tensor, config: DataConfig) -> Batch:
     pixel_sizes = torch.from_numpy(np.array([sample.pixel_size for sample in samples], np.float32)[rows]).to(device)
     limits = torch.from_numpy(np.stack([sample.limits for sample in samples])[rows]).to(device)
     boxes = with_errors(tight_boxes(masks), errors, pixel_sizes, limits, config.boxes.convention)
-    return Batch(images, masks.float(), boxes, image_index[kept_device], [sample.modality for sample in samples])
+    modalities = [sample.modality for sample in samples]
+    return Batch(images, masks.float(), boxes, pixel_sizes, image_index[kept_device], modalities)
 
 
 def render_images(

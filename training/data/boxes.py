@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.model.metadata import BOX_CONVENTIONS, INDICES
+from inference.model.metadata import BOX_CONVENTIONS, INDICES, PIXEL_EDGES
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ def with_errors(boxes: Tensor, errors: BoxErrors, pixel_sizes: Tensor, limits: T
     outward = outward_px + relative * (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2) + rounding * pixels
     low = torch.maximum(boxes[:, :2] - outward[:, :2], limits[:, :2])
     high = torch.minimum(boxes[:, 2:] + outward[:, 2:], limits[:, 2:])
-    if convention == INDICES:
-        high = high - pixels
-    return torch.cat([low, torch.maximum(high, low + 1)], dim=1)
+    boxes = in_convention(torch.cat([low, high], dim=1), pixel_sizes, PIXEL_EDGES, convention)
+    return torch.cat([low, torch.maximum(boxes[:, 2:], low + 1)], dim=1)
+
+
+def in_convention(boxes: Tensor, pixel_sizes: Tensor, given: str, wanted: str) -> Tensor:
+    """Boxes (N, 4) that end where one convention has it, ending where another does; see `with_errors`."""
+    moved = int(wanted == PIXEL_EDGES) - int(given == PIXEL_EDGES)
+    return boxes + moved * pixel_sizes[:, None] * boxes.new_tensor([0, 0, 1, 1])

@@ -27,6 +27,8 @@ class DataConfig:
     on_device: hold the whole data set in the device's memory too, and cut out and shrink there: for a GPU that would
         wait for the host. Images may be up to twice as large as the input.
     workers: threads that prepare batches; ahead: batches prepared ahead of the step.
+    processes: draw crops, augmentations and clips in this many processes of their own, 0 for in the threads: for a GPU
+        that would wait for the one interpreter. `ahead` should be as large.
     """
 
     root: str
@@ -39,6 +41,7 @@ class DataConfig:
     on_device: bool = False
     cache_gib: float = 2.0
     workers: int = 1
+    processes: int = 0
     ahead: int = 3
     targets: TargetConfig = field(default_factory=TargetConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

@@ -1,19 +1,23 @@
 """Batches for a training run: step t always gets the same batch, prepared in the background while a step runs."""
 
+import multiprocessing
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Barrier
 
+import cv2
 import numpy as np
 import torch
 
-from training.data.batch import Batch, cut_planes, draw_batch, render
+from training.data.batch import Batch, Draft, cut_planes, draw_batch, render
 from training.data.clip_batch import with_clips
-from training.data.clips import ClipSource, ReadCase
+from training.data.clips import ClipSample, ClipSource, ReadCase
 from training.data.config import DataConfig
 from training.data.device_images import DeviceImages
 from training.data.index import VolumeIndex, build_index
@@ -21,6 +25,20 @@ from training.data.sampling import epoch_counts, epoch_order, sample_weights
 from training.data.slices import CaseCache, ReadSlice, lazy_slices, slices_in_memory
 
 ORDER, STEP, CLIPS = 0, 1, 2  # what a random generator is for, so that epoch 3 and step 3 differ
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the host decides of a batch, and cuts out for it; arrays only, so that another process may do it.
+
+    samples: (batch_size,) sample numbers. clips: none where none are asked for. rng: for what the clips leave to the
+    device.
+    """
+
+    samples: np.ndarray
+    draft: Draft
+    clips: list[ClipSample]
+    rng: np.random.Generator
 
 
 class Loader:
@@ -77,21 +95,27 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        samples = self.samples(step)
-        rng = np.random.default_rng([self.config.seed, STEP, step, self._rank])
-        draft = draw_batch(rng, [self._read(int(sample)) for sample in samples], self.config)
-        if self._images is None:
-            planes = cut_planes(draft, self.device)
-        else:
-            planes = self._images.planes(samples, [sample.members for sample in draft.samples])
-        batch = render(draft, planes, self.config)
-        return batch if self._clips is None else self._with_clips(batch, self._clips, step)
+        return self._finish(self._draw(step))
 
-    def _with_clips(self, batch: Batch, source: ClipSource, step: int) -> Batch:
-        rng = np.random.default_rng([self.config.seed, CLIPS, step, self._rank])
-        augmentation, size = self.config.augmentation, self.config.input_size
-        clips = [source.draw(rng, augmentation, size) for _ in range(self.config.clips.per_batch)]
-        return with_clips(batch, rng, clips, self.config)
+    def _draw(self, step: int) -> Drawn:
+        config, samples = self.config, self.samples(step)
+        rng = np.random.default_rng([config.seed, STEP, step, self._rank])
+        draft = draw_batch(rng, [self._read(int(sample)) for sample in samples], config)
+        rng = np.random.default_rng([config.seed, CLIPS, step, self._rank])
+        clips: list[ClipSample] = []
+        if self._clips is not None:
+            drawings = range(config.clips.per_batch)
+            clips = [self._clips.draw(rng, config.augmentation, config.input_size) for _ in drawings]
+        return Drawn(samples, draft, clips, rng)
+
+    def _finish(self, drawn: Drawn) -> Batch:
+        """Do on the device what is left to do."""
+        if self._images is None:
+            planes = cut_planes(drawn.draft, self.device)
+        else:
+            planes = self._images.planes(drawn.samples, [sample.members for sample in drawn.draft.samples])
+        batch = render(drawn.draft, planes, self.config)
+        return with_clips(batch, drawn.rng, drawn.clips, self.config) if drawn.clips else batch
 
     def samples(self, step: int) -> np.ndarray:
         """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than the batch of one
@@ -107,23 +131,59 @@ class Loader:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start..stop-1, each prepared in the background before it is asked for."""
-        with _background(self.config.workers) as pool:
+        with _background(self.config.workers) as pool, self._drawing_processes() as submit_drawing:
+
+            def submit(step: int) -> Future[Batch]:
+                if submit_drawing is None:
+                    return pool.submit(self.batch, step)
+                drawn = submit_drawing(step)
+                return pool.submit(lambda: self._finish(drawn.result()))
+
             waiting: deque[Future[Batch]] = deque()
             try:
                 for step in range(start, stop + self.config.ahead):
                     if step < stop:
-                        waiting.append(pool.submit(self.batch, step))
+                        waiting.append(submit(step))
                     if step >= start + self.config.ahead:
                         yield self._wait_for(waiting.popleft())
             finally:
                 for future in waiting:
                     future.cancel()
 
+    @contextmanager
+    def _drawing_processes(self) -> Iterator[Callable[[int], Future[Drawn]] | None]:
+        """Start processes that draw, if `config.processes` asks for any: yields what has a step drawn by one of them.
+
+        They are forked, and share the data in memory; they touch neither torch nor the device.
+        """
+        if not self.config.processes:
+            yield None
+            return
+        cv2.setNumThreads(1)  # a fork has none of OpenCV's threads, and would wait for them
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(self.config.processes, context, _become_drawer, (self,)) as pool:
+            try:
+                yield lambda step: pool.submit(_draw_in_process, step)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
     def _wait_for(self, future: Future[Batch]) -> Batch:
         began = time.perf_counter()
         batch = future.result()
         self.wait_seconds += time.perf_counter() - began
         return batch
+
+
+_loader: Loader | None = None  # of a process that draws
+
+
+def _become_drawer(loader: Loader) -> None:
+    global _loader
+    _loader = loader
+
+
+def _draw_in_process(step: int) -> Drawn:
+    return _loader._draw(step)
 
 
 def steps_per_epoch(samples: int, batch_size: int, world_size: int) -> int:

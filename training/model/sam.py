@@ -30,6 +30,19 @@ class SAM(nn.Module):
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
 
+    def take_inputs_of(self, size: int) -> None:
+        """Take images of S = `size` px a side, with the same weights: TinyViT's windows know no size of the whole. To
+        train on small images first (progressive resizing); the runtime's models take the size that they are made for.
+
+        Raises:
+            ValueError: the image encoder has embeddings of its positions.
+        """
+        if not isinstance(self.image_encoder, TinyViT):
+            raise ValueError(f"data.input_size={size}: the model {self.name} takes {self.input_size} only")
+        self.prompt_encoder.grid = self.prompt_encoder.grid * size // self.input_size
+        self.prompt_encoder.input_size = self.input_size = size
+        self.logit_size = 4 * self.prompt_encoder.grid
+
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images float32 (B, 3, S, S) in 0..1 -> one image embedding (B, 256, 64, 64)."""
         return (self.image_encoder(images),)

@@ -10,7 +10,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from training.data.batch import Batch
+from training.data.index import VolumeIndex
 from training.data.loader import Loader
+from training.data.slices import ReadSlice
 from training.trainer import schedule, validation
 from training.trainer.checks import check_run
 from training.trainer.clock import Clock
@@ -24,11 +26,12 @@ from training.trainer.stages import make_model, make_teacher, set_scales, set_tr
 from training.trainer.step import TrainStep
 
 
-def train(config: TrainConfig, resume: Path | None = None) -> Run:
+def train(config: TrainConfig, resume: Path | None = None, data: tuple[VolumeIndex, ReadSlice] | None = None) -> Run:
     """Train until the budget is spent. What a run needs is looked at before its first step.
 
     Args:
         resume: checkpoint to continue from; None takes the run's last one, if there is one.
+        data: of `config.data` that were opened before (`training.data.loader.open_data`).
 
     Returns:
         The finished run.
@@ -46,11 +49,11 @@ def train(config: TrainConfig, resume: Path | None = None) -> Run:
     processes.wait_for_first()  # reading all validation cases may take longer than the time-out of what follows
 
     model = make_model(config)
-    teacher = make_teacher(config, model)
+    teacher = make_teacher(config)
     model.to(processes.device, memory_format=torch.channels_last)
     if teacher is not None:
         teacher.to(processes.device)
-    loader = Loader(config.data.with_boxes_of(model), processes.device, processes.rank, processes.world_size)
+    loader = Loader(config.data.with_boxes_of(model), processes.device, processes.rank, processes.world_size, data)
     run = open_run(config, model, loader, resume)
     loop = Loop(config, processes, loader, run, teacher)
 

@@ -30,6 +30,8 @@ def make_model(config: TrainConfig) -> nn.Module:
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model) if config.init is None else load_model(Path(config.init), config.model)
+    if config.data.input_size != model.input_size and hasattr(model, "take_inputs_of"):
+        model.take_inputs_of(config.data.input_size)
     if config.stage > 0:
         # Parts that `init` has quantized already keep their scales.
         quantize(
@@ -55,22 +57,19 @@ def is_trained(part: str, config: TrainConfig) -> bool:
     return part in TRAINED[config.stage] and part not in config.frozen
 
 
-def make_teacher(config: TrainConfig, student: nn.Module) -> nn.Module | None:
+def make_teacher(config: TrainConfig) -> nn.Module | None:
     """The frozen teacher of a run with distillation: its own checkpoint, or the floating-point model of `init`.
 
     Raises:
         CheckpointError: its checkpoint cannot be used.
-        ValueError: there is none, or one that takes other boxes than the student.
+        ValueError: there is none.
     """
     if not config.distillation.is_on:
         return None
     path = config.distillation.teacher or config.init
     if path is None:
         raise ValueError("distillation needs a teacher: set distillation.teacher or init")
-    teacher = load_model(Path(path)).requires_grad_(False)
-    if teacher.box_convention != student.box_convention:
-        raise ValueError(f"the teacher {teacher.name} takes other boxes: {teacher.box_convention}")
-    return teacher
+    return load_model(Path(path)).requires_grad_(False)
 
 
 def set_scales(model: nn.Module, config: TrainConfig, loader: Loader, checkpoint: Path | None) -> None:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.batch import Batch
+from training.data.boxes import in_convention
 from training.trainer.clip_loss import clip_loss
 from training.trainer.config import DistillationConfig
 from training.trainer.losses import distillation_loss, logit_distillation_loss, mask_iou, segmentation_loss
@@ -46,7 +47,7 @@ class TrainStep(nn.Module):
         return loss, parts
 
     def _distil(self, batch: Batch, embeddings: tuple[Tensor, ...], logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        teacher_embeddings, teacher_logits = teach(self.teacher, batch, logits.shape[-1])
+        teacher_embeddings, teacher_logits = teach(self.teacher, batch, self.model.box_convention, logits.shape[-1])
         parts = {}
         if self.distillation.embeddings > 0:
             ious = mean_per_image(mask_iou(teacher_logits, batch.masks), batch.image_index, len(batch.images))
@@ -58,17 +59,20 @@ class TrainStep(nn.Module):
 
 
 @torch.no_grad()
-def teach(teacher: nn.Module, batch: Batch, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
+def teach(teacher: nn.Module, batch: Batch, convention: str, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
     """The teacher's embeddings and its logits at `size`, (N, size, size).
 
-    A teacher with a larger input (MedSAM ViT-B: 1024) sees the batch enlarged.
+    A teacher with a larger input (MedSAM ViT-B: 1024) sees the batch enlarged; one that takes other boxes than the
+    batch holds, whose convention is given, gets those.
     """
     ratio = teacher.input_size / batch.images.shape[-1]
     images = batch.images
     if ratio != 1:
-        images = F.interpolate(images, scale_factor=ratio, mode="bilinear", align_corners=False)
+        size_of_teacher = (teacher.input_size, teacher.input_size)
+        images = F.interpolate(images, size_of_teacher, mode="bilinear", align_corners=False)
     embeddings = teacher.encode(images)
-    logits, _ = teacher.decode(embeddings, batch.boxes * ratio, batch.image_index)
+    boxes = in_convention(batch.boxes, batch.pixel_sizes, convention, teacher.box_convention)
+    logits, _ = teacher.decode(embeddings, boxes * ratio, batch.image_index)
     if logits.shape[-1] != size:
         logits = F.interpolate(logits[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
     return embeddings, logits

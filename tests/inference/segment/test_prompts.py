@@ -99,6 +99,12 @@ class TestFoundExtents:
         expected += SEGS * np.isin(np.arange(DEPTH), [7, 8, 9])[:, None, None] * (SEGS == 2)
         np.testing.assert_array_equal(segs, expected)
 
+    def test_objects_are_present_where_they_were_marked(self):
+        segs = segment(MARKED, FakeFollower(lasts=0), extent=FIND)
+        expected = SEGS * (np.arange(DEPTH) == 4)[:, None, None] * (SEGS == 1)
+        expected += SEGS * (np.arange(DEPTH) == 8)[:, None, None] * (SEGS == 2)
+        np.testing.assert_array_equal(segs, expected)
+
     def test_objects_end_with_the_volume(self):
         whole = (8, 10, 0, 25, 30, DEPTH - 1)
         for z in (0, 5, DEPTH - 1):

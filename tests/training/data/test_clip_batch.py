@@ -38,7 +38,7 @@ def stills() -> Batch:
     masks = torch.zeros(3, SIZE, SIZE)
     masks[0, 10:40, 20:60] = masks[1, 60:80, 10:30] = masks[2, 30:70, 30:70] = 1
     images = torch.rand(3, 3, SIZE, SIZE, generator=torch.manual_seed(0))
-    return Batch(images, masks, tight_boxes(masks > 0), torch.tensor([0, 0, 2]), ["US"] * 3)
+    return Batch(images, masks, tight_boxes(masks > 0), torch.ones(3), torch.tensor([0, 0, 2]), ["US"] * 3)
 
 
 @pytest.fixture

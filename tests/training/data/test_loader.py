@@ -1,5 +1,7 @@
 """The stream of batches: the same for the same seed and step, prepared in the background."""
 
+import multiprocessing
+import os
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +16,7 @@ from inference.model.metadata import PIXEL_EDGES
 from tests.support.data_root import write_phantom_root
 from training.data.batch import Batch
 from training.data.boxes import BoxConfig
+from training.data.clips import ClipConfig
 from training.data.config import DataConfig
 from training.data.loader import Loader
 from training.data.sampling import SamplingConfig
@@ -155,6 +158,36 @@ def test_stopping_early_leaves_no_thread_behind(loader: Loader) -> None:
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_other_processes_draw_the_same_batches(config: DataConfig, on_device: bool) -> None:
+    clips = ClipConfig(per_batch=2, length=3)
+    alone = replace(config, input_size=256, on_device=on_device, clips=clips)
+    expected = list(Loader(alone).batches(1, 4))
+    found = list(Loader(replace(alone, processes=2, workers=2)).batches(1, 4))
+    for batch, other in zip(expected, found, strict=True):
+        assert_same(batch, other)
+        for ours, theirs in zip(batch.clips, other.clips, strict=True):
+            assert torch.equal(ours.masks, theirs.masks)
+            assert torch.equal(ours.neighbours, theirs.neighbours)
+
+
+def test_an_error_of_another_process_reaches_the_trainer_and_stopping_leaves_none_behind(
+    config: DataConfig, loader: Loader
+) -> None:
+    def failing_in_others(sample: int) -> Slice:
+        if os.getpid() != parent:
+            raise CaseError("a.npz is gone")
+        return loader._read(sample)
+
+    parent, before = os.getpid(), multiprocessing.active_children()
+    with pytest.raises(CaseError, match="is gone"):
+        next(Loader(replace(config, processes=1), data=(loader.index, failing_in_others)).batches(0, 2))
+    stream = Loader(replace(config, processes=1)).batches(0, 1000)
+    next(stream)
+    stream.close()
+    assert multiprocessing.active_children() == before
 
 
 def test_an_error_reaches_the_trainer(config: DataConfig, loader: Loader) -> None:

@@ -80,7 +80,8 @@ class LayerBench(nn.Module):
 def batch_of(image: np.ndarray, boxes: np.ndarray) -> Batch:
     images, boxes = torch.from_numpy(image), torch.from_numpy(boxes)
     n = len(boxes)
-    return Batch(images, torch.zeros(n, *image.shape[2:]), boxes, torch.zeros(n, dtype=torch.int64), ["X"])
+    masks, image_index = torch.zeros(n, *image.shape[2:]), torch.zeros(n, dtype=torch.int64)
+    return Batch(images, masks, boxes, torch.ones(n), image_index, ["X"])
 
 
 @pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from inference.model.metadata import INDICES
+from inference.model.metadata import INDICES, PIXEL_EDGES
 from tests.support.small_sam import GRID, SIZE, WIDTH, small_sam
 from training.data.batch import Batch
 from training.model.mask_decoder import MaskDecoder
@@ -37,14 +37,16 @@ def batch() -> Batch:
     torch.manual_seed(0)
     boxes = torch.tensor([[4.0, 8.0, 40.0, 60.0], [10.0, 10.0, 20.0, 30.0], [0.0, 30.0, 63.0, 63.0]])
     masks = (torch.rand(3, SIZE, SIZE) > 0.5).float()
-    return Batch(torch.rand(3, 3, SIZE, SIZE), masks, boxes, torch.tensor([0, 0, 2]), ["US"] * 3)
+    pixel_sizes, image_index = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0, 0, 2])
+    return Batch(torch.rand(3, 3, SIZE, SIZE), masks, boxes, pixel_sizes, image_index, ["US"] * 3)
 
 
-def test_the_teacher_sees_the_batch_at_its_own_size(batch):
+@pytest.mark.parametrize(("convention", "moved"), [(INDICES, 0), (PIXEL_EDGES, 1)])
+def test_the_teacher_sees_the_batch_at_its_own_size_and_boxes_that_end_where_its_own_do(batch, convention, moved):
     seen = {}
 
     class Noting(nn.Module):
-        name, input_size, box_convention = "noting", RATIO * SIZE, INDICES
+        name, input_size, box_convention = "noting", RATIO * SIZE, convention
 
         def encode(self, images):
             seen["images"] = images
@@ -59,7 +61,8 @@ def test_the_teacher_sees_the_batch_at_its_own_size(batch):
     step(replace(batch, images=ramp))
     enlarged = ((torch.arange(RATIO * SIZE) + 0.5) / RATIO).expand(3, 3, RATIO * SIZE, -1)
     torch.testing.assert_close(seen["images"][..., RATIO:-RATIO], enlarged[..., RATIO:-RATIO])
-    assert torch.equal(seen["boxes"], RATIO * batch.boxes)
+    outward = moved * batch.pixel_sizes[:, None] * torch.tensor([0.0, 0.0, 1.0, 1.0])
+    assert torch.equal(seen["boxes"], RATIO * (batch.boxes + outward))
     assert torch.equal(seen["image_index"], batch.image_index)
 
 
