@@ -18,18 +18,18 @@ from inference.options import AUTO, F32
 from training.scoring.metrics import case_scores
 
 FLOORS = {
-    "2DBox_CT_0008": 0.637,
-    "2DBox_Dermoscopy_0002": 0.925,
-    "2DBox_Endoscopy_0008": 0.933,
-    "2DBox_Fundus_0009": 0.784,
-    "2DBox_MR_0004": 0.874,
-    "2DBox_Mammography_0006": 0.934,
-    "2DBox_Microscopy_0002": 0.934,
-    "2DBox_OCT_0003": 0.778,
-    "2DBox_PET_0008": 0.832,
-    "2DBox_US_0011": 0.910,
-    "2DBox_X-Ray_0009": 0.850,
-    "3DBox_CT_0003": 0.975,
+    "2DBox_CT_0008": 0.618,
+    "2DBox_Dermoscopy_0002": 0.907,
+    "2DBox_Endoscopy_0008": 0.937,
+    "2DBox_Fundus_0009": 0.787,
+    "2DBox_MR_0004": 0.906,
+    "2DBox_Mammography_0006": 0.936,
+    "2DBox_Microscopy_0002": 0.928,
+    "2DBox_OCT_0003": 0.807,
+    "2DBox_PET_0008": 0.821,
+    "2DBox_US_0011": 0.912,
+    "2DBox_X-Ray_0009": 0.822,
+    "3DBox_CT_0003": 0.979,
 }
 
 
