@@ -1,6 +1,7 @@
-"""The boxes that a person would draw on one slice of each object of a volume, from its ground truth."""
+"""The boxes that a person would draw, from the ground truth: on one slice of each object of a volume."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,21 +12,28 @@ MARGIN = 0.05  # sides move outward by up to this share of the box's width or he
 
 
 def with_drawn_boxes(case: Case, gts: np.ndarray, name: str) -> Case:
-    """A volume with drawn boxes in place of its own; the box of an object that the ground truth does not hold, which
+    """A volume with boxes drawn on one slice each, in the middle of those that it has; see `redrawn`."""
+    middles = (case.boxes[:, 2] + case.boxes[:, 5]).astype(int) // 2
+    return redrawn(case, gts, name, lambda index, mask, rng: draw_box(mask, int(middles[index]), rng))
+
+
+def redrawn(
+    case: Case, gts: np.ndarray, name: str, draw: Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
+) -> Case:
+    """A case with drawn boxes in place of its own; the box of an object that the ground truth does not hold, which
     nobody could draw, is unusable.
 
     Args:
-        case: its boxes say between which slices to draw, in the middle.
-        gts: (D, H, W); label i is the object of the i-th box, from 1.
+        gts: (D, H, W), or (H, W); label i is the object of the i-th box, from 1.
         name: of the case; together with an object's label, the seed of its box.
+        draw: the box (6,) of an object, of its index, its mask, bool like `gts`, and a source of randomness.
     """
     boxes, usable = np.zeros_like(case.boxes), np.zeros_like(case.usable)
     for index in np.flatnonzero(case.usable).tolist():
         mask = gts == index + 1
         if mask.any():
-            low, high = case.boxes[index, [2, 5]]
             rng = np.random.default_rng([zlib.crc32(name.encode()), index + 1])
-            boxes[index], usable[index] = draw_box(mask, int(low + high) // 2, rng), True
+            boxes[index], usable[index] = draw(index, mask, rng), True
     return replace(case, boxes=boxes, usable=usable)
 
 
@@ -42,9 +50,14 @@ def draw_box(mask: np.ndarray, middle: int, rng: np.random.Generator) -> np.ndar
     """
     held = np.flatnonzero(mask.any(axis=(1, 2)))
     z = held[np.argmin(np.abs(held - middle))]
-    pixels = np.argwhere(mask[z])[:, ::-1]  # x, y
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    low, high = corners(mask[z])
     margins = np.rint((high + 1 - low) * rng.uniform(0, MARGIN, (2, 2))).astype(int)
     height, width = mask.shape[1:]
     low, high = np.maximum(low - margins[0], 0), np.minimum(high + margins[1], [width - 1, height - 1])
     return np.array([*low, z, *high, z], float)
+
+
+def corners(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last pixel of a mask, bool (H, W), not empty: two (2,) `x, y`."""
+    pixels = np.argwhere(mask)[:, ::-1]
+    return pixels.min(axis=0), pixels.max(axis=0)
