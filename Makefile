@@ -29,8 +29,8 @@ train-smoke: $(TRAINING)/installed  ## all stages of training on 16 real images,
 	$(TRAINING)/bin/python -m training.smoke --root datasets/train --out runs/smoke
 
 litemedsam: MINUTES = 48
-litemedsam: $(TRAINING)/installed  ## LiteMedSAM on one GPU, from nothing to weights/litemedsam; DATA=FOLDER VAL=FOLDER MINUTES=48
-	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train
+litemedsam: $(TRAINING)/installed  ## LiteMedSAM on one GPU, untrained to weights/litemedsam; DATA=FOLDER VAL=FOLDER MINUTES=48
+	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train --longest-side 288
 	$(TRAINING)/bin/python -m training.litemedsam --root datasets/train --val $(VAL) --minutes $(MINUTES)
 
 lint: $(TRAINING)/installed  ## lint, format check, types of inference/, who may import whom

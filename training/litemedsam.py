@@ -1,4 +1,4 @@
-"""LiteMedSAM from nothing to the pair that ships: floating point, the stages of quantization, PTQ beside, scores."""
+"""LiteMedSAM, untrained, to the pair that ships: floating point, the stages of quantization, PTQ beside, scores."""
 
 import argparse
 import filecmp
@@ -20,14 +20,14 @@ from training.trainer.comparison import Comparison, as_text, compare
 from training.trainer.config import read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST, BEST_HALF
-from training.trainer.stage_runs import train_stages
+from training.trainer.stage_runs import check_begun_from, train_stages
 
 DESCRIPTION = """\
-Train LiteMedSAM on one GPU: stage 0 in floating point, stages 1 to 3 of quantization-aware training distilled from it
-and, beside them, post-training quantization. Prints DSC and NSD of all per modality, and copies the int8 pair and the
-floating-point checkpoint (half precision) into --out, unless the pair scores below --least-dsc or no better than the
-one that is there; the exit status is 1 then. Started again, it goes on where it was stopped; where all is done and
-shipped, it says so.
+Train LiteMedSAM on one GPU: stage 0 in floating point, at first on small images with --teacher beside, stages 1 to 3 of
+quantization-aware training distilled from it and, beside them, post-training quantization. Prints DSC and NSD of all
+per modality, and copies the int8 pair and the floating-point checkpoint (half precision) into --out, unless the pair
+scores below --least-dsc or no better than the one that is there; the exit status is 1 then. Started again, it goes on
+where it was stopped; where all is done and shipped, it says so.
 
   python -m training.litemedsam --minutes 48
   python -m training.litemedsam --minutes 48 data.batch_size=16    # settings of every run, here for 40 GB
@@ -37,6 +37,7 @@ STAGE_SHARE = 1 / 8  # of the minutes, for each of the stages 1 to 3; the rest i
 SMALL_SHARE = 1 / 3  # of stage 0's, on small images, where it learns the most a minute
 EXPORTED, SHIPPED = "stage 3 exported", "shipped before"
 PAIR = ("encoder.onnx", "decoder.onnx")
+NONE = "none"
 FLOATING = "litemedsam.pt"
 
 
@@ -54,19 +55,18 @@ def train_all(args: argparse.Namespace) -> Path:
 def train_floating(args: argparse.Namespace) -> Path:
     """Stage 0, on small images and then at the model's own size; its best checkpoint."""
     total, small, whole = args.minutes * (1 - 3 * STAGE_SHARE), args.runs / "small", args.runs / "stage0"
-    settings = {
-        "litemedsam_small.yaml": [f"output={small}", minutes(total * SMALL_SHARE)],
-        "litemedsam.yaml": [f"output={whole}", minutes(total * (1 - SMALL_SHARE)), f"init={small / BEST}"],
-    }
-    configs = [
-        read_config(CONFIGS / name, [f"data.root={args.root}", f"validation.root={args.val}", *more, *args.overrides])
-        for name, more in settings.items()
-    ]
-    for config in configs:
+    teacher = "distillation.logits=0" if args.teacher == NONE else f"distillation.teacher={args.teacher}"
+    common = [f"data.root={args.root}", f"validation.root={args.val}", *args.overrides]
+    of_small = [f"output={small}", minutes(total * SMALL_SHARE), *common, teacher]
+    of_whole = [f"output={whole}", minutes(total * (1 - SMALL_SHARE)), f"init={small / BEST}", *common]
+    small_run = read_config(CONFIGS / "litemedsam_small.yaml", of_small)
+    whole_run = read_config(CONFIGS / "litemedsam.yaml", of_whole)
+    for config in (small_run, whole_run):
         check_run(config)
-    data = open_data(configs[0].data)
-    for config in configs:
-        train(config, data=data)
+    data = open_data(small_run.data)
+    train(small_run, data=data)
+    check_begun_from(whole, small / BEST)
+    train(whole_run, data=data)
     return whole / BEST
 
 
@@ -134,12 +134,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     def folder(name: str, default: str, text: str) -> None:
         parser.add_argument(name, type=Path, default=default, metavar="DIR", help=f"{text} (default: %(default)s)")
 
-    folder("--root", "../datasets/train", "training tree")
+    folder("--root", "datasets/train", "training tree of images, 288 px a side at most")
     folder("--val", "../shared/data/val", "validation cases, imgs and gts")
     folder("--runs", "runs/litemedsam", "checkpoints, logs, pairs and the table")
     folder("--out", "weights/litemedsam", "what ships")
     text = "of training: 5/8 in floating point and 1/8 in each stage (default: %(default)s)"
     parser.add_argument("--minutes", type=float, default=48, help=text)
+    text = (
+        "checkpoint whose logits are a second target on the small images, or none; its terms then hold for the result"
+    )
+    parser.add_argument("--teacher", default="weights/light.pt", metavar="FILE", help=f"{text} (default: %(default)s)")
     parser.add_argument("--least-dsc", type=float, default=0.86, help="for shipping, 0..1 (default: %(default)s)")
     parser.add_argument("--images", type=int, default=300, help="calibration images of PTQ (default: %(default)s)")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of every run")

@@ -53,7 +53,7 @@ class Batch:
     images: (B + frames of the clips, 3, S, S) float32 in 0..1, normalised as at run time.
     masks: (N, S, S) float32 in {0, 1}.
     boxes: (N, 4) float32 xyxy in input pixels, with drawing errors.
-    pixel_sizes: (N,) float32, size of an image pixel in input px where the box is.
+    pixel_sizes: (N,) float32, size of a pixel of the box's image, in input px.
     image_index: (N,) int64, the image of each box, ascending.
     modalities: B names.
     clips: objects on several slices; those of one entry have equally many.

@@ -88,11 +88,19 @@ def with_errors(boxes: Tensor, errors: BoxErrors, pixel_sizes: Tensor, limits: T
     outward = outward_px + relative * (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2) + rounding * pixels
     low = torch.maximum(boxes[:, :2] - outward[:, :2], limits[:, :2])
     high = torch.minimum(boxes[:, 2:] + outward[:, 2:], limits[:, 2:])
-    boxes = in_convention(torch.cat([low, high], dim=1), pixel_sizes, PIXEL_EDGES, convention)
-    return torch.cat([low, torch.maximum(boxes[:, 2:], low + 1)], dim=1)
+    return in_convention(torch.cat([low, high], dim=1), pixel_sizes, PIXEL_EDGES, convention)
 
 
 def in_convention(boxes: Tensor, pixel_sizes: Tensor, given: str, wanted: str) -> Tensor:
-    """Boxes (N, 4) that end where one convention has it, ending where another does; see `with_errors`."""
+    """Boxes that end where the convention `given` has it, ending where `wanted` does.
+
+    Args:
+        boxes: (N, 4) float32 xyxy, input px.
+        pixel_sizes: (N,) size of an image pixel in input px.
+
+    Returns:
+        (N, 4), each side at least one input pixel long.
+    """
     moved = int(wanted == PIXEL_EDGES) - int(given == PIXEL_EDGES)
-    return boxes + moved * pixel_sizes[:, None] * boxes.new_tensor([0, 0, 1, 1])
+    low, high = boxes[:, :2], boxes[:, 2:] + moved * pixel_sizes[:, None]
+    return torch.cat([low, torch.maximum(high, low + 1)], dim=1)

@@ -28,7 +28,8 @@ class DataConfig:
         wait for the host. Images may be up to twice as large as the input.
     workers: threads that prepare batches; ahead: batches prepared ahead of the step.
     processes: draw crops, augmentations and clips in this many processes of their own, 0 for in the threads: for a GPU
-        that would wait for the one interpreter. `ahead` should be as large.
+        that would wait for the one interpreter. `ahead` should be as large; `cache_gib`, and volumes of clips, count
+        for each of them.
     """
 
     root: str
@@ -52,6 +53,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.normalise not in (AFTER_PADDING, BEFORE_PADDING):
             raise ValueError(f"normalise '{self.normalise}': {AFTER_PADDING} or {BEFORE_PADDING} is needed")
+        if self.processes < 0:
+            raise ValueError(f"data.processes is {self.processes}: 0 or more is needed")
         if self.on_device and not self.in_memory:
             raise ValueError("on_device holds all data on the device: it needs in_memory too")
 

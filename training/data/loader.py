@@ -1,15 +1,18 @@
 """Batches for a training run: step t always gets the same batch, prepared in the background while a step runs."""
 
 import multiprocessing
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
 
 import cv2
 import numpy as np
@@ -29,10 +32,9 @@ ORDER, STEP, CLIPS = 0, 1, 2  # what a random generator is for, so that epoch 3 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the host decides of a batch, and cuts out for it; arrays only, so that another process may do it.
+    """What the host decides of a batch, and cuts out for it; no tensors, so that another process may make it.
 
-    samples: (batch_size,) sample numbers. clips: none where none are asked for. rng: for what the clips leave to the
-    device.
+    samples: (batch_size,) sample numbers. clips: none where none are asked for. rng: for what `with_clips` still draws.
     """
 
     samples: np.ndarray
@@ -154,18 +156,24 @@ class Loader:
     def _drawing_processes(self) -> Iterator[Callable[[int], Future[Drawn]] | None]:
         """Start processes that draw, if `config.processes` asks for any: yields what has a step drawn by one of them.
 
-        They are forked, and share the data in memory; they touch neither torch nor the device.
+        They are forked, and share the slices in memory; each decodes and holds the volumes of its own clips. They touch
+        neither torch nor the device.
         """
         if not self.config.processes:
             yield None
             return
+        threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # a fork has none of OpenCV's threads, and would wait for them
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(self.config.processes, context, _become_drawer, (self,)) as pool:
             try:
                 yield lambda step: pool.submit(_draw_in_process, step)
+            except BrokenProcessPool as error:
+                reason = "a process that draws batches was killed; if memory ran out, lower data.processes"
+                raise ChildProcessError(reason) from error
             finally:
                 pool.shutdown(cancel_futures=True)
+                cv2.setNumThreads(threads)
 
     def _wait_for(self, future: Future[Batch]) -> Batch:
         began = time.perf_counter()
@@ -180,6 +188,14 @@ _loader: Loader | None = None  # of a process that draws
 def _become_drawer(loader: Loader) -> None:
     global _loader
     _loader = loader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends this process
+    Thread(target=_end_with_trainer, daemon=True).start()
+
+
+def _end_with_trainer() -> None:
+    """A trainer that is killed shuts no pool down: its processes would wait for ever, and hold the GPU's memory."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _draw_in_process(step: int) -> Drawn:

@@ -35,16 +35,19 @@ class SAM(nn.Module):
         train on small images first (progressive resizing); the runtime's models take the size that they are made for.
 
         Raises:
-            ValueError: the image encoder has embeddings of its positions.
+            ValueError: the image encoder has embeddings of its positions, or the size is no multiple of its stride.
         """
+        stride = self.input_size // self.prompt_encoder.grid
+        if size % stride:
+            raise ValueError(f"data.input_size={size}: a multiple of {stride} is needed")
         if not isinstance(self.image_encoder, TinyViT):
             raise ValueError(f"data.input_size={size}: the model {self.name} takes {self.input_size} only")
-        self.prompt_encoder.grid = self.prompt_encoder.grid * size // self.input_size
+        self.prompt_encoder.grid = size // stride
         self.prompt_encoder.input_size = self.input_size = size
         self.logit_size = 4 * self.prompt_encoder.grid
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """images float32 (B, 3, S, S) in 0..1 -> one image embedding (B, 256, 64, 64)."""
+        """images float32 (B, 3, S, S) in 0..1 -> one image embedding (B, 256, L / 4, L / 4), L = `logit_size`."""
         return (self.image_encoder(images),)
 
     def decode(
@@ -54,7 +57,7 @@ class SAM(nn.Module):
 
         embeddings: from `encode`. boxes: float32 (N, 4), xyxy in input pixels, 0..S. image_index: int64 (N,), the
         image that each box is on; None where there is one image, whose part of the work is then shared by the boxes.
-        Returns low-resolution logits (N, 256, 256), positive inside the object, and predicted IoU (N,).
+        Returns low-resolution logits (N, L, L), L = `logit_size`, positive inside the object, and predicted IoU (N,).
         """
         (image,) = embeddings
         if image_index is not None:

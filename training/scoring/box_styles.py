@@ -26,7 +26,7 @@ GIVEN = "given"  # the boxes that the case has
 class Style:
     """How a box lies around an object, in shares of the tight box's width and height.
 
-    looseness: every side is moved outward by it. shift: the box is moved by it along both axes, up or down at random.
+    looseness: every side is moved outward by it. shift: the box is moved by it along both axes, either way at random.
     """
 
     looseness: float = 0.0

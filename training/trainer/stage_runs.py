@@ -40,9 +40,7 @@ def train_stages(
     init = checkpoint
     for stage in (1, 2, 3):
         output = runs / f"stage{stage}"
-        last = output / LAST
-        if last.exists() and last.stat().st_mtime_ns < init.stat().st_mtime_ns:
-            raise ValueError(f"{last}: older than {init}, from which it should go on; remove {output} to begin it anew")
+        check_begun_from(output, init)
         settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}"]
         settings.append(f"distillation.teacher={checkpoint}")  # it teaches all stages, where they are taught
         if content.follows:
@@ -50,3 +48,10 @@ def train_stages(
         train(read_config(CONFIGS / configs.format(stage), [*settings, *overrides]))
         init = output / BEST
     return init
+
+
+def check_begun_from(output: Path, init: Path) -> None:
+    """Raise ValueError where the run in `output` was begun from other weights than `init` holds now."""
+    last = output / LAST
+    if last.exists() and last.stat().st_mtime_ns < init.stat().st_mtime_ns:
+        raise ValueError(f"{last}: older than {init}, from which it should go on; remove {output} to begin it anew")

@@ -27,11 +27,15 @@ def make_model(config: TrainConfig) -> nn.Module:
 
     Raises:
         CheckpointError: `init` cannot be used.
+        ValueError: the model takes no images of `data.input_size`, or cannot follow the clips asked for.
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model) if config.init is None else load_model(Path(config.init), config.model)
-    if config.data.input_size != model.input_size and hasattr(model, "take_inputs_of"):
-        model.take_inputs_of(config.data.input_size)
+    size = config.data.input_size
+    if size != model.input_size:
+        if not hasattr(model, "take_inputs_of"):
+            raise ValueError(f"data.input_size={size}: the model {model.name} takes {model.input_size} only")
+        model.take_inputs_of(size)
     if config.stage > 0:
         # Parts that `init` has quantized already keep their scales.
         quantize(

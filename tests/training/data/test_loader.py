@@ -2,9 +2,12 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ import torch
 from inference.errors import CaseError
 from inference.model.metadata import PIXEL_EDGES
 from tests.support.data_root import write_phantom_root
-from training.data.batch import Batch
+from tests.system.conftest import ROOT
+from training.data.batch import Batch, Clips
 from training.data.boxes import BoxConfig
 from training.data.clips import ClipConfig
 from training.data.config import DataConfig
@@ -36,7 +40,7 @@ def loader(config: DataConfig) -> Loader:
 
 
 def assert_same(first: Batch, second: Batch) -> None:
-    for name in ("images", "masks", "boxes", "image_index"):
+    for name in ("images", "masks", "boxes", "pixel_sizes", "image_index"):
         assert torch.equal(getattr(first, name), getattr(second, name)), name
     assert first.modalities == second.modalities
 
@@ -169,8 +173,8 @@ def test_other_processes_draw_the_same_batches(config: DataConfig, on_device: bo
     for batch, other in zip(expected, found, strict=True):
         assert_same(batch, other)
         for ours, theirs in zip(batch.clips, other.clips, strict=True):
-            assert torch.equal(ours.masks, theirs.masks)
-            assert torch.equal(ours.neighbours, theirs.neighbours)
+            for entry in fields(Clips):
+                assert torch.equal(getattr(ours, entry.name), getattr(theirs, entry.name)), entry.name
 
 
 def test_an_error_of_another_process_reaches_the_trainer_and_stopping_leaves_none_behind(
@@ -188,6 +192,44 @@ def test_an_error_of_another_process_reaches_the_trainer_and_stopping_leaves_non
     next(stream)
     stream.close()
     assert multiprocessing.active_children() == before
+
+
+def test_a_process_that_is_killed_is_named(config: DataConfig, loader: Loader) -> None:
+    def dying(sample: int) -> Slice:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loader._read(sample)
+
+    parent = os.getpid()
+    with pytest.raises(ChildProcessError, match=r"was killed; if memory ran out, lower data\.processes"):
+        next(Loader(replace(config, processes=1), data=(loader.index, dying)).batches(0, 2))
+
+
+TRAINER = """
+import multiprocessing, sys, time
+from training.data.config import DataConfig
+from training.data.loader import Loader
+
+loader = Loader(DataConfig(root=sys.argv[1], batch_size=4, input_size=128, processes=2))
+stream = loader.batches(0, 100)
+next(stream)
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+time.sleep(100)
+"""
+
+
+def test_the_processes_of_a_trainer_that_is_killed_end_with_it(config: DataConfig) -> None:
+    line = [sys.executable, "-c", TRAINER, config.root]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as trainer:
+        children = [Path("/proc") / number for number in trainer.stdout.readline().split()]
+        assert len(children) == 2
+        assert all(child.exists() for child in children)
+        trainer.kill()
+    for _ in range(100):
+        if not any(child.exists() for child in children):
+            return
+        time.sleep(0.1)
+    pytest.fail("processes that draw outlive their trainer")
 
 
 def test_an_error_reaches_the_trainer(config: DataConfig, loader: Loader) -> None:

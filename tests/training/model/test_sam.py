@@ -30,3 +30,8 @@ def test_a_model_that_knows_positions_stays_at_its_size():
         model = medsam_vit_b()
     with pytest.raises(ValueError, match=r"data\.input_size=512: the model medsam_vit_b takes 1024 only"):
         model.take_inputs_of(512)
+
+
+def test_a_size_that_the_stride_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match=r"data\.input_size=30: a multiple of 4 is needed"):
+        small_sam().take_inputs_of(30)
