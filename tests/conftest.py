@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 NOT_SHARED = "no ../shared beside this checkout (real cases, reference outputs)"
 
 
@@ -47,6 +48,33 @@ def untrained(tmp_path_factory) -> Callable[[str], tuple]:
         return model, folder
 
     return untrained
+
+
+@pytest.fixture(scope="session")
+def following():
+    """The model that ships, with a random memory: its masks, and how long objects are present, depend on the state."""
+    import torch
+
+    from training.model.checkpoint import load_model
+
+    model = load_model(WEIGHTS / "light.pt")
+    model.volume_decoder = None  # a copy of the decoder of images in its place: its masks do not hang on the memory's
+    model.learn_to_follow()
+    drawn = torch.Generator().manual_seed(10)  # marked objects of the parity tests end within their volumes
+    with torch.no_grad():
+        for parameter in model.volume_decoder.slice_memory.parameters():
+            parameter.normal_(0, 0.1, generator=drawn)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def following_pair(following, tmp_path_factory) -> Path:
+    """Folder of its three ONNX files."""
+    from training.export.pair import export_pair
+
+    folder = tmp_path_factory.mktemp("following")
+    export_pair(following, folder)
+    return folder
 
 
 def skips(reports: Sequence[pytest.TestReport]) -> str:

@@ -6,7 +6,7 @@ How many may do so is stated here, as a share of the pixels that any mask covers
 
 from copy import copy
 from dataclasses import replace
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,12 +21,9 @@ from inference.segment.segment_case import segment_case
 from inference.segment.sweep import sweep
 from training import reference
 from training.data.phantoms import phantom_volume
-from training.export.pair import export_pair
-from training.model.checkpoint import load_model
 from training.reference import segment_reference
 from training.scoring.torch_model import TorchModel
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 BUDGET = 2**30
 # Borderline pixels. Propagation feeds each mask into the next prompt, so that one pixel may move a box by one.
 HANDFUL = 2e-4
@@ -72,6 +69,25 @@ def remember(encode):
     return remembered
 
 
+def encoding_once(model):
+    """The model, but that it encodes no image twice, as the reference does for each object."""
+    quick = copy(model)
+    quick.encode = remember(model.encode)
+    return quick
+
+
+@pytest.fixture(scope="module")
+def quick_untrained(untrained):
+    """As `untrained`, with a torch model that encodes no image twice."""
+
+    @cache
+    def quick_untrained(name):
+        model, folder = untrained(name)
+        return encoding_once(model), folder
+
+    return quick_untrained
+
+
 def many_boxes(case, count):
     """The case with `count` boxes of many sizes, drawn from a seed."""
     _, height, width = case.shape
@@ -91,8 +107,8 @@ def many_boxes(case, count):
     ],
 )
 @pytest.mark.parametrize("overlap", [LATER, LOGIT, SIZE])
-def test_image(shared_data, untrained, name, model, overlap):
-    torch_model, weights = untrained(model)
+def test_image(shared_data, quick_untrained, name, model, overlap):
+    torch_model, weights = quick_untrained(model)
     case = real_case(shared_data, name)
     ours = runtime_masks(case, weights, overlap=overlap)
     assert different_share(ours, reference_masks(case, torch_model, overlap=overlap)) <= HANDFUL
@@ -100,8 +116,8 @@ def test_image(shared_data, untrained, name, model, overlap):
 
 @pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
 @pytest.mark.parametrize("overlap", [LATER, SIZE])
-def test_volume(shared_data, untrained, strategy, handful, overlap):
-    torch_model, weights = untrained("light")
+def test_volume(shared_data, quick_untrained, strategy, handful, overlap):
+    torch_model, weights = quick_untrained("light")
     case = real_case(shared_data, "3DBox_MR_0007")  # 42 x 47 x 37, two boxes whose slices overlap in part
     ours = runtime_masks(case, weights, strategy=strategy, overlap=overlap)
     reference = reference_masks(case, torch_model, strategy=strategy, overlap=overlap)
@@ -110,8 +126,8 @@ def test_volume(shared_data, untrained, strategy, handful, overlap):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "handful"), [(FLATTEN, HANDFUL), (PROPAGATE, HANDFUL_PROPAGATED)])
-def test_volume_with_litemedsam(shared_data, untrained, strategy, handful):
-    torch_model, weights = untrained("litemedsam")
+def test_volume_with_litemedsam(shared_data, quick_untrained, strategy, handful):
+    torch_model, weights = quick_untrained("litemedsam")
     whole = real_case(shared_data, "3DBox_MR_0007")
     case = make_case(whole.volume, np.array([[5, 9, 10, 23, 23, 13], [5, 23, 12, 24, 42, 15]]))
     ours = runtime_masks(case, weights, strategy=strategy)
@@ -119,10 +135,8 @@ def test_volume_with_litemedsam(shared_data, untrained, strategy, handful):
 
 
 @pytest.mark.parametrize("count", [1, 7, 300])
-def test_number_of_boxes_and_box_batch(shared_data, untrained, count, monkeypatch):
-    torch_model, weights = untrained("light")
-    # The reference encodes the image again for each box; here the same image 300 times.
-    monkeypatch.setattr(torch_model, "encode", remember(torch_model.encode))
+def test_number_of_boxes_and_box_batch(shared_data, quick_untrained, count):
+    torch_model, weights = quick_untrained("light")
     case = many_boxes(real_case(shared_data, "2DBox_Microscopy_0008"), count)
     reference = reference_masks(case, torch_model)
     for box_batch in (3, 1000):
@@ -172,9 +186,9 @@ def test_windows_of_a_volume_are_the_same_on_all_slices(shared_data, untrained, 
 
 
 @pytest.mark.parametrize("overlap", [LATER, LOGIT, SIZE])
-def test_objects_with_different_middle_slices_meet_on_shared_slices(shared_data, untrained, overlap):
+def test_objects_with_different_middle_slices_meet_on_shared_slices(shared_data, quick_untrained, overlap):
     """Sweeps of both directions, and a middle slice between them, on the same slices: as object by object."""
-    torch_model, weights = untrained("light")
+    torch_model, weights = quick_untrained("light")
     volume = real_case(shared_data, "3DBox_MR_0007").volume
     boxes = [[5, 9, 2, 23, 23, 8], [5, 23, 4, 24, 42, 20], [8, 12, 9, 30, 40, 15], [3, 3, 15, 20, 20, 15]]
     case = make_case(volume, np.array(boxes))
@@ -205,31 +219,8 @@ def test_without_room_for_embeddings_slices_are_encoded_again_for_the_same_masks
 
 
 @pytest.fixture(scope="module")
-def following():
-    """The model that ships, with a random memory: its masks, and how long objects are present, depend on the state."""
-    model = load_model(WEIGHTS / "light.pt")
-    model.volume_decoder = None  # a copy of the decoder of images in its place: its masks do not hang on the memory's
-    model.learn_to_follow()
-    drawn = torch.Generator().manual_seed(10)  # of its marked objects each ends within the volume
-    with torch.no_grad():
-        for parameter in model.volume_decoder.slice_memory.parameters():
-            parameter.normal_(0, 0.1, generator=drawn)
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
 def quick_following(following):
-    """The same, but that it encodes no slice twice, as the reference does for each object."""
-    model = copy(following)
-    model.encode = remember(following.encode)
-    return model
-
-
-@pytest.fixture(scope="module")
-def following_pair(following, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("following")
-    export_pair(following, folder)
-    return folder
+    return encoding_once(following)
 
 
 def phantom_case(shape, given, marked, seed):

@@ -54,9 +54,10 @@ def test_one_command_from_nothing_to_a_pair_that_segments(tmp_path, monkeypatch,
     assert np.load(segs / "2DBox_US_0001.npz")["segs"].shape == (120, 160)
 
     ablation = read_comparison(CONFIGS / "compare/litemedsam_sampling.yaml")
-    common = [f"init={runs}/stage0/best.pt", f"data.root={root}", *tiny, "budget.minutes=null", "budget.samples=1"]
-    val = ValidationConfig(root=str(tmp_path / "val"))
-    ablation = replace(ablation, validation=val, common=common, runs=ablation.runs[:2])
+    val = tmp_path / "val"
+    roots = [f"init={runs}/stage0/best.pt", f"data.root={root}", f"validation.root={val}"]
+    common = [*roots, *tiny, "budget.minutes=null", "budget.samples=1"]
+    ablation = replace(ablation, validation=ValidationConfig(root=str(val)), common=common, runs=ablation.runs[:2])
     assert compare(ablation, tmp_path / "sampling")["run"].tolist() == ["minimum", "tenth"]
 
     # Where all is done and shipped, there is nothing to train, to export or to score.

@@ -7,6 +7,7 @@ import pytest
 from tests.support.data_root import write_phantom_root
 from training import qat
 from training.smoke import score, score_through_predict_sh
+from training.trainer import stages
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
@@ -22,7 +23,7 @@ def test_what_cannot_be_used_is_one_line_before_the_training(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, tmp_path):
+def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(shared_data, tmp_path, monkeypatch):
     """The short form of `make train-smoke`: the shipped checkpoint through all stages, a few steps each, to the
     container's command, on one real image of each modality."""
     for part in ("imgs", "gts"):
@@ -33,8 +34,10 @@ def test_the_int8_export_scores_through_predict_sh_as_the_torch_model_does(share
         "budget.samples=2",
         "data.batch_size=1",
         "data.sampling.samples_per_modality=2",
+        "data.clips.length=3",
         "validation.root=null",
     ]
+    monkeypatch.setattr(stages, "CALIBRATION_BATCHES", 2)
     root = write_phantom_root(tmp_path / "root")
     arguments = ["--checkpoint", WEIGHTS / "light.pt", "--root", root, "--runs", tmp_path, "--out", tmp_path / "int8"]
     assert qat.main([*map(str, arguments), "threads=1", *short]) == 0

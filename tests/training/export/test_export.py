@@ -9,6 +9,7 @@ import torch
 
 from inference.model.metadata import read_metadata
 from tests.support.engines import run_onnxruntime, run_openvino
+from tests.support.filled_box import SIDE, FilledBox
 from tests.support.parity import relative_error
 from tests.support.real_cases import preprocessed_case
 from tests.support.small_sam import SIZE, small_sam
@@ -134,7 +135,7 @@ def test_nothing_is_left_behind_when_export_fails(tmp_path, capsys):
 
 
 def test_logits_of_another_size_than_the_model_says_are_refused():
-    model = small_sam()
-    model.logit_size = SIZE // 2
-    with pytest.raises(ValueError, match=f"the model's are {SIZE // 2} x {SIZE // 2}"):
+    model = FilledBox()
+    model.logit_size = SIDE // 2
+    with pytest.raises(ValueError, match=f"the model's are {SIDE // 2} x {SIDE // 2}"):
         trace_pair(model)

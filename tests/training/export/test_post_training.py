@@ -1,5 +1,8 @@
 """Post-training quantization: an int8 pair for the same runtime, close to the floating-point model."""
 
+import copy
+from functools import cache
+
 import onnx
 import pytest
 import torch
@@ -12,6 +15,7 @@ from tests.support.small_sam import SIZE, small_sam
 from tests.training.quantization.test_qcdq import executed_layers
 from training.data.augmentation import AugmentationConfig
 from training.data.config import DataConfig
+from training.export import post_training
 from training.export.form import for_export
 from training.export.form.layers import rows
 from training.export.post_training import calibration_batches, export_calibrated, module_of, quantize_pair
@@ -26,14 +30,28 @@ def root(tmp_path_factory):
     return write_ct_and_ultrasound(tmp_path_factory.mktemp("train"))
 
 
+@pytest.fixture(scope="module")
+def model():
+    return small_sam()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """Tracing the model takes longer than all else."""
+    trace = cache(post_training.trace_pair)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(post_training, "trace_pair", lambda model: copy.deepcopy(trace(model)))
+        yield
+
+
 def calibration(root, seed: int = 0):
     config = DataConfig(str(root), batch_size=1, input_size=SIZE, seed=seed, augmentation=AugmentationConfig().only())
     return calibration_batches(config, IMAGES)
 
 
 @torch.no_grad()
-def test_quantized_pair_is_int8_and_close_to_floating_point(root, tmp_path):
-    assert export_calibrated(small_sam(), root, tmp_path, IMAGES) == IMAGES
+def test_quantized_pair_is_int8_and_close_to_floating_point(root, model, tmp_path):
+    assert export_calibrated(model, root, tmp_path, IMAGES) == IMAGES
 
     encoder, decoder = (read_metadata(tmp_path / name) for name in ("encoder.onnx", "decoder.onnx"))
     assert encoder == decoder
@@ -44,7 +62,7 @@ def test_quantized_pair_is_int8_and_close_to_floating_point(root, tmp_path):
     decoder_graph = onnx.load(tmp_path / "decoder.onnx").graph
     assert not any(node.op_type == "QuantizeLinear" and node.input[0] == "boxes" for node in decoder_graph.node)
 
-    model, (batch, *_) = small_sam(), calibration(root)
+    batch = calibration(root)[0]
     (embedding,) = model.encode(batch.images)
     logits, _ = model.decode((embedding,), batch.boxes)
     (encoded,) = run_openvino(tmp_path / "encoder.onnx", {"image": batch.images.numpy()})
@@ -67,11 +85,11 @@ def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alon
     )
 
 
-def test_ptq_quantizes_the_layers_that_the_recipe_names(root):
-    graphs = quantize_pair(small_sam(), Recipe(mask_decoder=False), calibration(root))
+def test_ptq_quantizes_the_layers_that_the_recipe_names(root, model):
+    graphs = quantize_pair(model, Recipe(mask_decoder=False), calibration(root))
     assert list(graphs) == ["encoder.onnx", "decoder.onnx"]
     encoder, decoder = graphs.values()
-    chosen = chosen_layers(for_export(small_sam()), Recipe(mask_decoder=False))
+    chosen = chosen_layers(for_export(model), Recipe(mask_decoder=False))
     dequantized = {node.output[0] for node in encoder.graph.node if node.op_type == "DequantizeLinear"}
     quantized = {
         module_of(node)

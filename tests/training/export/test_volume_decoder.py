@@ -16,28 +16,14 @@ from tests.support.parity import relative_error
 from tests.support.small_sam import small_sam
 from training.data.phantoms import phantom_volume
 from training.export.onnx_pair import describe, embedding_names, write_pair
-from training.export.pair import export_pair
-from training.model import build_model
-from training.model.light import LightModel
-from training.model.untrained import fill_randomly
 from training.scoring.torch_model import TorchModel
 
 TOLERANCE = 1e-4  # relative, in float32
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> tuple[LightModel, Path]:
-    model = build_model("light")
-    model.learn_to_follow()
-    fill_randomly(model, seed=1)
-    folder = tmp_path_factory.mktemp("light")
-    export_pair(model.eval(), folder)
-    return model.eval(), folder
-
-
 @pytest.fixture
-def pair(exported, tmp_path):
-    pair = ModelPair(exported[1], precision="f32", threads=1, cache=tmp_path / "cache")
+def pair(following_pair, tmp_path):
+    pair = ModelPair(following_pair, precision="f32", threads=1, cache=tmp_path / "cache")
     yield pair
     pair.close()
 
@@ -53,9 +39,8 @@ def prompts(count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_two_slices_in_a_row_are_those_of_torch(exported, pair, count):
-    model, _ = exported
-    torch_model = TorchModel(model)
+def test_two_slices_in_a_row_are_those_of_torch(following, pair, count):
+    torch_model = TorchModel(following)
     images = np.random.default_rng(0).random((2, 1, 3, 256, 256), dtype=np.float32)
     boxes, places, neighbours = prompts(count)
     state, torch_state = None, None
@@ -77,33 +62,31 @@ def flat(followed) -> tuple[np.ndarray, ...]:
     return followed.logits, followed.presence, *followed.state
 
 
-def test_onnxruntime_agrees(exported):
-    model, folder = exported
+def test_onnxruntime_agrees(following, following_pair):
     image = np.random.default_rng(1).random((1, 3, 256, 256), dtype=np.float32)
     boxes, places, neighbours = prompts(3)
-    embeddings = run_onnxruntime(folder / "encoder.onnx", {"image": image})
+    embeddings = run_onnxruntime(following_pair / "encoder.onnx", {"image": image})
     state = {"mask": (3, 1, 64, 64), "keys": (1, 16, 64, 64), "reference": (3, 32)}
     inputs = dict(zip(embedding_names(4), embeddings, strict=True)) | {"boxes": boxes, "place": places}
     inputs["neighbours"] = neighbours
     inputs |= {name: np.zeros(shape, np.float32) for name, shape in state.items()}
-    found = run_onnxruntime(folder / VOLUME_DECODER, inputs)
-    torch_model = TorchModel(model)
+    found = run_onnxruntime(following_pair / VOLUME_DECODER, inputs)
+    torch_model = TorchModel(following)
     expected = torch_model.follow(torch_model.encode(image), boxes, places, neighbours, None)
     assert max(relative_error(*values) for values in zip(found, flat(expected), strict=True)) < TOLERANCE
 
 
-def test_all_three_files_say_the_same_of_themselves(exported):
-    _, folder = exported
+def test_all_three_files_say_the_same_of_themselves(following_pair):
     files = ["decoder.onnx", "encoder.onnx", VOLUME_DECODER]
-    assert sorted(path.name for path in folder.iterdir()) == files
-    metadata = {read_metadata(folder / name) for name in files}
+    assert sorted(path.name for path in following_pair.glob("*.onnx")) == files
+    metadata = {read_metadata(following_pair / name) for name in files}
     (metadata,) = metadata
     assert (metadata.state, metadata.shared_state) == (("mask", "keys", "reference"), ("keys",))
-    check_content(folder, metadata)
+    check_content(following_pair, metadata)
 
 
-def test_names_and_free_sizes_of_the_graph(exported):
-    graph = onnx.load(exported[1] / VOLUME_DECODER).graph
+def test_names_and_free_sizes_of_the_graph(following_pair):
+    graph = onnx.load(following_pair / VOLUME_DECODER).graph
     state = ["mask", "keys", "reference"]
     assert [port.name for port in graph.input] == [*embedding_names(4), "boxes", "place", "neighbours", *state]
     assert [port.name for port in graph.output] == ["low_res_logits", "presence", *(f"next_{name}" for name in state)]
@@ -117,10 +100,10 @@ def volume_case(folder: Path) -> Case:
     return read_case(folder / "3DBox_CT_0001.npz", 2**30)
 
 
-def test_a_volume_is_followed_alike_by_the_pair_and_by_torch(exported, pair, tmp_path):
+def test_a_volume_is_followed_alike_by_the_pair_and_by_torch(following, pair, tmp_path):
     case, memory = volume_case(tmp_path), 2**31
     segs, _ = segment_case(case, pair, Options(), memory)
-    expected, _ = segment_case(case, TorchModel(exported[0]), Options(), memory)
+    expected, _ = segment_case(case, TorchModel(following), Options(), memory)
     assert 0.01 < (expected > 0).mean() < 0.99
     assert (segs != expected).mean() < 1e-3
 

@@ -118,8 +118,7 @@ def test_stage_1_logs_distillation_and_its_scales_learn(stages):
 def test_a_quantized_run_resumes(root, stages, tmp_path, stage):
     train(settings(root, tmp_path / "short", stage, stages[stage - 1], "budget.samples=2"))
     longer = settings(root, tmp_path / "short", stage, stages[stage - 1])
-    whole = settings(root, tmp_path / "whole", stage, stages[stage - 1])
-    resumed, expected = train(longer).model.state_dict(), train(whole).model.state_dict()
+    resumed, expected = train(longer).model.state_dict(), read_checkpoint(stages[stage].parent / "last.pt").state
     for name, value in expected.items():  # the gradient of a scale is a sum over pixels, whose order may differ
         torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
