@@ -3,13 +3,12 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from inference.errors import EXIT_OK, EXIT_SETUP, SetupError
-from training.model.arguments import add_model, add_normalise
 from training.model.checkpoint import CheckpointError
+from training.scoring.arguments import add_measurement
 from training.scoring.box_styles import measure, table
-from training.scoring.csv_table import write_csv
+from training.scoring.csv_table import save_scores
 from training.scoring.means import MEAN, MEAN_TITLE
 from training.scoring.validation import ValidationConfig, open_runner, validation_cases
 
@@ -29,14 +28,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="example: python -m training.box_styles --root ../shared/data/val --weights weights --csv styles.csv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder with imgs and gts")
-    parser.add_argument("--weights", type=Path, default=Path("weights"), metavar="DIR",
-                        help="folder with an ONNX pair, or a checkpoint (default: %(default)s)")  # fmt: skip
-    add_model(parser)
-    add_normalise(parser)
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write one row per case and style to this file")
-    parser.add_argument("--limit", type=int, metavar="N", help="cases per modality (default: all)")
-    parser.add_argument("--no-zoom", action="store_true", help="do not magnify small objects, as in the runtime")
+    add_measurement(parser, "case and style")
     return parser.parse_args(arguments)
 
 
@@ -52,13 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for measured in ("dsc", "nsd"):
         text = table(rows, measured).rename(index={MEAN: MEAN_TITLE}).to_string(float_format="{:.4f}".format)
         print(f"{measured.upper()}, by how the boxes are drawn\n{text}\n")
-    try:
-        if args.csv:
-            write_csv(args.csv, rows, floats=".6f")
-    except OSError as error:
-        print(f"{args.csv}: cannot be written ({error.strerror})", file=sys.stderr)
-        return EXIT_SETUP
-    return EXIT_OK
+    return EXIT_OK if save_scores(args.csv, rows) else EXIT_SETUP
 
 
 if __name__ == "__main__":

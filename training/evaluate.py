@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, SetupError
-from training.scoring.csv_table import write_csv
+from training.scoring.csv_table import save_scores
 from training.scoring.folder import evaluate_folder, report
 
 
@@ -40,11 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return EXIT_SETUP
     print(report(scores))
-    try:
-        if options.csv:
-            write_csv(options.csv, scores.to_dict("records"), floats=".6f")
-    except OSError as error:
-        print(f"{options.csv}: cannot be written ({error.strerror})", file=sys.stderr)
+    if not save_scores(options.csv, scores.to_dict("records")):
         return EXIT_SETUP
     problems = [problem for problem in scores["problem"] if problem]
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)

@@ -3,12 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from inference.errors import EXIT_OK, EXIT_SETUP, SetupError
-from training.model.arguments import add_model, add_normalise
 from training.model.checkpoint import CheckpointError
-from training.scoring.csv_table import write_csv
+from training.scoring.arguments import add_measurement
+from training.scoring.csv_table import save_scores
 from training.scoring.extent import measure, volumes
 from training.scoring.extent_tables import report
 from training.scoring.validation import open_runner
@@ -31,14 +30,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="example: python -m training.extent --root ../shared/data/val --weights weights --csv extent.csv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder with imgs and gts")
-    parser.add_argument("--weights", type=Path, default=Path("weights"), metavar="DIR",
-                        help="folder with an ONNX pair, or a checkpoint (default: %(default)s)")  # fmt: skip
-    add_model(parser)
-    add_normalise(parser)
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write one row per object to this file")
-    parser.add_argument("--limit", type=int, metavar="N", help="cases per modality (default: all)")
-    parser.add_argument("--no-zoom", action="store_true", help="do not magnify small objects, as in the runtime")
+    add_measurement(parser, "object")
     return parser.parse_args(arguments)
 
 
@@ -51,13 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return EXIT_SETUP
     print(report(measured))
-    try:
-        if args.csv:
-            write_csv(args.csv, measured.objects, floats=".6f")
-    except OSError as error:
-        print(f"{args.csv}: cannot be written ({error.strerror})", file=sys.stderr)
-        return EXIT_SETUP
-    return EXIT_OK
+    return EXIT_OK if save_scores(args.csv, measured.objects) else EXIT_SETUP
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -25,6 +26,17 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, object]], floats: str = ""
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def save_scores(path: Path | None, rows: Iterable[Mapping[str, object]]) -> bool:
+    """Write rows of scores, if there is a path; False, with a line on standard error, where that cannot be done."""
+    try:
+        if path is not None:
+            write_csv(path, rows, floats=".6f")
+    except OSError as error:
+        print(f"{path}: cannot be written ({error.strerror})", file=sys.stderr)
+        return False
+    return True
 
 
 def _cell(value: object, floats: str) -> object:
