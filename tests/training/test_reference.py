@@ -204,8 +204,8 @@ def test_a_box_of_one_slice_is_followed_until_it_has_no_mask_or_the_volume_ends(
     assert followed(volume, [2, 2, 2, 6, 6, 2], extent="find")[0] == []
 
 
-@pytest.mark.parametrize(("lasts", "found"), [(0, []), (1, [3]), (2, [2, 3, 4]), (3, [1, 2, 3, 4, 5])])
-def test_a_box_of_one_slice_is_followed_while_it_is_present(lasts, found):
+@pytest.mark.parametrize(("lasts", "found"), [(0, [3]), (1, [3]), (2, [2, 3, 4]), (3, [1, 2, 3, 4, 5])])
+def test_a_box_of_one_slice_is_there_and_is_followed_while_it_is_present(lasts, found):
     volume = np.stack([square_image(8, 2, 3, 2)] * 7)
     assert followed(volume, [2, 2, 3, 6, 6, 3], lasts=lasts, extent="find")[0] == found
 
