@@ -61,8 +61,7 @@ def train_floating(args: argparse.Namespace) -> Path:
     of_whole = [f"output={whole}", minutes(total * (1 - SMALL_SHARE)), f"init={small / BEST}", *common]
     small_run = read_config(CONFIGS / "litemedsam_small.yaml", of_small)
     whole_run = read_config(CONFIGS / "litemedsam.yaml", of_whole)
-    for config in (small_run, whole_run):
-        check_run(config)
+    check_run(whole_run)  # `train` looks at each run's needs too, but at these only once the small one is done
     data = open_data(small_run.data)
     train(small_run, data=data)
     check_begun_from(whole, small / BEST)
