@@ -13,7 +13,7 @@ from inference.model.metadata import AFTER_PADDING
 from training.data.loader import open_data
 from training.export.pair import export_pair
 from training.export.post_training import export_calibrated
-from training.model.checkpoint import CheckpointError, load_model
+from training.model.checkpoint import CheckpointError, load_model, split_checkpoint
 from training.scoring.validation import ValidationConfig
 from training.trainer.checks import check_run, check_writable
 from training.trainer.comparison import Comparison, as_text, compare
@@ -38,7 +38,7 @@ SMALL_SHARE = 1 / 3  # of stage 0's, on small images, where it learns the most a
 EXPORTED, SHIPPED = "stage 3 exported", "shipped before"
 PAIR = ("encoder.onnx", "decoder.onnx")
 NONE = "none"
-FLOATING = "litemedsam.pt"
+FLOATING = "float"
 
 
 def train_all(args: argparse.Namespace) -> Path:
@@ -75,6 +75,7 @@ def quantize_all(args: argparse.Namespace, last: Path) -> dict[str, Path]:
     floating = args.runs / "stage0" / BEST
     export_pair(load_model(last), args.runs / "int8")
     export_calibrated(load_model(floating), args.root, args.runs / "ptq", args.images)
+    split_checkpoint(args.runs / "stage0" / BEST_HALF, args.runs / FLOATING)
     stages = {f"stage {stage}": args.runs / f"stage{stage}" / BEST for stage in (1, 2, 3)}
     return {"float": floating, **stages, EXPORTED: args.runs / "int8", "PTQ": args.runs / "ptq"}
 
@@ -98,8 +99,10 @@ def reason_to_keep(scores: pd.Series, least_dsc: float) -> str | None:
 
 
 def results(runs: Path) -> dict[str, Path]:
-    """What ships, by its name there: the int8 pair of stage 3 and the floating-point checkpoint in half precision."""
-    return {name: runs / "int8" / name for name in PAIR} | {FLOATING: runs / "stage0" / BEST_HALF}
+    """What ships, by its name there: the int8 pair of stage 3 and the floating-point checkpoint in half precision, in
+    parts."""
+    parts = {f"{FLOATING}/{path.name}": path for path in sorted((runs / FLOATING).glob("*.pt"))}
+    return {name: runs / "int8" / name for name in PAIR} | parts
 
 
 def holds(out: Path, files: dict[str, Path]) -> bool:
@@ -109,16 +112,18 @@ def holds(out: Path, files: dict[str, Path]) -> bool:
 
 
 def is_shipped(last: Path, runs: Path, out: Path) -> bool:
-    """Whether `out` holds the results of the runs, and these were made from the last stage as it is now."""
-    return holds(out, results(runs)) and all(
-        (runs / "int8" / name).stat().st_mtime_ns >= last.stat().st_mtime_ns for name in PAIR
+    """Whether `out` holds all results of the runs, and these were made from the last stage as it is now."""
+    return (
+        (runs / FLOATING).exists()
+        and holds(out, results(runs))
+        and all((runs / "int8" / name).stat().st_mtime_ns >= last.stat().st_mtime_ns for name in PAIR)
     )
 
 
 def ship(runs: Path, out: Path) -> None:
     """Copy the results into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     for name, source in results(runs).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         content = source.read_bytes()
         write_atomically(out / name, lambda file, content=content: file.write(content))
 
@@ -176,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
     if reason is not None:
         print(f"{args.runs / 'int8'}: not shipped to {args.out}, {reason}", file=sys.stderr)
         return 1
-    print(f"{args.out}: encoder.onnx, decoder.onnx and {FLOATING}")
+    print(f"{args.out}: encoder.onnx, decoder.onnx and {FLOATING}/")
     return 0
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: published ones (a plain state dictionary) and our own, which also say which model they hold."""
 
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,27 @@ def halved(value: Tensor) -> Tensor:
     return value.half() if value.is_floating_point() and value.numel() >= HALVED_FROM else value
 
 
+def split_checkpoint(path: Path, folder: Path) -> list[Path]:
+    """Write a checkpoint once more, as one file for each part of its model, `<part>.pt`, which are smaller; `folder`
+    then stands for the checkpoint. Returns the files."""
+    checkpoint = read_checkpoint(path)
+    parts = sorted({name.partition(".")[0] for name in checkpoint.state})
+    about = {name: getattr(checkpoint, name) for name in OWN_KEYS[1:]} | checkpoint.extra
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        state = {name: value for name, value in checkpoint.state.items() if name.startswith(f"{part}.")}
+        write_atomically(folder / f"{part}.pt", lambda file, state=state: torch.save({"model": state, **about}, file))
+    return [folder / f"{part}.pt" for part in parts]
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a state dictionary, or a dictionary that holds one under `model`, on the CPU.
+    """Read a state dictionary, or a dictionary that holds one under `model`, on the CPU; of a folder, those of all its
+    files together (`split_checkpoint`).
 
     Raises CheckpointError for a file that is missing, damaged, or holds something else. Never runs code from it.
     """
+    if path.is_dir():
+        return joined_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -90,6 +106,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         about.get("batchnorm_merged", False),
         {key: value for key, value in about.items() if key not in OWN_KEYS},
     )
+
+
+def joined_checkpoint(folder: Path) -> Checkpoint:
+    parts = [read_checkpoint(path) for path in sorted(folder.glob("*.pt"))]
+    if not parts:
+        raise CheckpointError(f"{folder}: holds no checkpoint, neither whole nor in parts (*.pt)")
+    return replace(parts[0], state={name: value for part in parts for name, value in part.state.items()})
 
 
 def first_line(error: Exception) -> str:

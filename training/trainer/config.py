@@ -9,6 +9,7 @@ import yaml
 from training.data.config import DataConfig, from_mapping
 from training.quantization import Recipe
 from training.scoring.validation import ValidationConfig
+from training.trainer.compiled import COMPILERS
 from training.trainer.losses import MASK_LOSSES
 
 STAGES = (0, 1, 2, 3)
@@ -90,8 +91,9 @@ class TrainConfig:
     they are in stage 0, e.g. `image_encoder`. keep_batchnorm: BatchNorm keeps the running statistics that it has, as in
     stages 1 to 3: for runs that change a trained model a little, on batches of mixed kinds. quantization: what is
     quantized. losses: weights by name (`training.trainer.losses.MASK_LOSSES`, `iou`). ema: decay of the averaged
-    weights, which are then those that are validated and kept; 0 for none. precision: `bf16` or `float32`.
-    checkpoint_minutes: between two saves. log_steps: between two rows of the log. threads: CPU threads of a step
+    weights, which are then those that are validated and kept; 0 for none. precision: `bf16` or `float32`. compiler: of
+    image encoder and mask decoder, `inductor` for a GPU (minutes before the first step, quicker ones after); None for
+    none. checkpoint_minutes: between two saves. log_steps: between two rows of the log. threads: CPU threads of a step
     (None: torch's default).
     """
 
@@ -111,6 +113,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     ema: float = 0.0
     precision: str = "float32"
+    compiler: str | None = None
     device: str = "auto"
     threads: int | None = None
     checkpoint_minutes: float = 5.0
@@ -120,6 +123,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("stage", self.stage, STAGES)
         check_choice("precision", self.precision, PRECISIONS)
+        if self.compiler is not None:
+            check_choice("compiler", self.compiler, COMPILERS)
         if self.stage > 0 and self.init is None:
             raise ValueError(f"stage {self.stage} starts from a checkpoint: set init=PATH")
         object.__setattr__(self, "frozen", tuple(self.frozen))  # YAML has lists

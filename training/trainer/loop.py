@@ -16,6 +16,7 @@ from training.data.slices import ReadSlice
 from training.trainer import schedule, validation
 from training.trainer.checks import check_run
 from training.trainer.clock import Clock
+from training.trainer.compiled import compile_parts
 from training.trainer.config import TrainConfig
 from training.trainer.ema import update_ema
 from training.trainer.learning_rate import make_plateau, set_learning_rate
@@ -55,6 +56,8 @@ def train(config: TrainConfig, resume: Path | None = None, data: tuple[VolumeInd
         teacher.to(processes.device)
     loader = Loader(config.data.with_boxes_of(model), processes.device, processes.rank, processes.world_size, data)
     run = open_run(config, model, loader, resume)
+    if config.compiler is not None:
+        compile_parts(run.model, config.compiler)
     loop = Loop(config, processes, loader, run, teacher)
 
     if loop.has_epoch_to_end:  # stopped in a validation

@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from training.model import checkpoint
-from training.model.checkpoint import CheckpointError, load_model, load_state, read_checkpoint, save_checkpoint
+from training.model.checkpoint import (
+    CheckpointError,
+    load_model,
+    load_state,
+    read_checkpoint,
+    save_checkpoint,
+    split_checkpoint,
+)
 
 
 class Tiny(nn.Module):
@@ -61,6 +68,25 @@ def test_half_precision_is_for_large_tensors_only(tmp_path):
     loaded = load_model(tmp_path / "a.pth")
     assert loaded.linear.weight.dtype == torch.float32
     torch.testing.assert_close(loaded.linear.weight, model.linear.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_a_folder_of_parts_stands_for_the_checkpoint_that_it_was_split_from(tmp_path):
+    save_checkpoint(tmp_path / "whole.pt", Tiny(), half=True, samples=7)
+    files = split_checkpoint(tmp_path / "whole.pt", tmp_path / "parts")
+    assert [path.name for path in files] == ["linear.pt", "norm.pt"]
+
+    whole, parts = read_checkpoint(tmp_path / "whole.pt"), read_checkpoint(tmp_path / "parts")
+    assert whole.state.keys() == parts.state.keys()
+    assert all(torch.equal(value, parts.state[name]) for name, value in whole.state.items())
+    assert (parts.model_name, parts.recipe, parts.batchnorm_merged) == ("tiny", None, False)
+    assert parts.extra == {"samples": 7}
+
+    files[0].unlink()
+    with pytest.raises(CheckpointError, match=r"parts: does not fit the model tiny: 2 missing \(linear"):
+        load_model(tmp_path / "parts")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"empty: holds no checkpoint, neither whole nor in parts"):
+        read_checkpoint(tmp_path / "empty")
 
 
 def test_names_and_shapes_that_do_not_fit_are_listed_in_one_line(tmp_path):
