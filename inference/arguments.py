@@ -41,6 +41,7 @@ CASES = "cases"
 SUBCOMMANDS = {
     CASES: Subcommand("every *.npz case of a folder: cases INPUT OUTPUT", ""),
     "segment": Subcommand("your own files, NIfTI, NRRD, DICOM, PNG...: segment FILE --box ... -o MASK", ".files.cli"),
+    "page": Subcommand("serve the page that segments in the browser: page [DIST]", ".page"),
 }
 
 USAGE = """\

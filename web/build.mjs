@@ -1,0 +1,74 @@
+// Builds the page into dist/: scripts bundled, models and runtime compressed, everything named in the service worker.
+// The phantoms lie there already (see the Makefile).
+import { createHash } from "node:crypto";
+import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = join(here, "dist");
+const weights = join(here, "..", "weights");
+const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
+const PHANTOMS = [
+  { file: "2DBox_CT_phantom", title: "CT slice" },
+  { file: "3DBox_CT_phantom", title: "CT volume" },
+  { file: "2DBox_US_phantom", title: "Ultrasound" },
+  { file: "2DBox_Dermoscopy_phantom", title: "Skin lesion" },
+];
+
+const bundle = (entryPoints, define) =>
+  build({
+    entryPoints,
+    outdir: dist,
+    define,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    conditions: ["onnxruntime-web-use-extern-wasm"], // its WebAssembly stays a file of its own
+    legalComments: "linked",
+    logLevel: "warning",
+    absWorkingDir: here,
+  });
+
+const listed = async () =>
+  (await readdir(dist, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(dist.length + 1))
+    .sort();
+
+for (const file of await listed()) if (!file.startsWith("phantoms/")) await rm(join(dist, file));
+await mkdir(join(dist, "models"), { recursive: true });
+let bytes = 0;
+const compress = async (from, to) => {
+  const small = gzipSync(await readFile(from), { level: 9 });
+  if (!to.includes("volume")) bytes += small.length; // that one waits until a volume is opened
+  await writeFile(join(dist, to), small);
+};
+for (const name of ["encoder.onnx", "decoder.onnx", "volume_decoder.onnx"]) {
+  await compress(join(weights, name), `models/${name}.gz`);
+}
+await compress(join(runtime, "ort-wasm-simd-threaded.wasm"), "ort-wasm-simd-threaded.wasm.gz");
+await cp(join(runtime, "ort-wasm-simd-threaded.mjs"), join(dist, "ort-wasm-simd-threaded.mjs"));
+await cp(join(here, "public"), dist, { recursive: true });
+await cp(join(here, "index.html"), join(dist, "index.html"));
+await cp(join(weights, "LICENSE.md"), join(dist, "LICENSE-weights.md"));
+await bundle(["src/app/main.ts"].map((path) => ({ in: path, out: "app" })), {
+  DOWNLOAD_BYTES: String(bytes),
+  PHANTOMS: JSON.stringify(PHANTOMS),
+});
+await bundle(["src/workers/model.ts", "src/workers/files.ts"].map((path) => ({ in: path, out: path.slice(12, -3) })), {});
+
+const files = (await listed()).filter((file) => file !== "sw.js" && !file.endsWith(".txt"));
+const hash = createHash("sha256");
+for (const file of files) hash.update(await readFile(join(dist, file)));
+await bundle([{ in: "src/sw.ts", out: "sw" }], {
+  VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
+  FILES: JSON.stringify(["./", ...files.filter((file) => file !== "index.html")]),
+});
+let total = 0;
+for (const file of await listed()) total += (await readFile(join(dist, file))).length;
+console.log(`web/dist: ${(total / 1e6).toFixed(1)} MB, of which ${(bytes / 1e6).toFixed(1)} MB are models and their runtime`);

@@ -1,0 +1,457 @@
+/** The page: opens images, has boxes answered, keeps stage and panel up to date. */
+
+import { Box } from "../core/geometry";
+import { Image } from "../io/image";
+import { Layer } from "../workers/layer";
+import { Answer } from "../workers/model";
+import { connect } from "../workers/rpc";
+import { one, make } from "./dom";
+import { Item, moved } from "./items";
+import { Models } from "./models";
+import { Panel } from "./panel";
+import { addBox, listen, shifted } from "./pointer";
+import { Format, save } from "./save";
+import { Session, Tool } from "./session";
+import { Stage } from "./stage";
+
+declare const DOWNLOAD_BYTES: number; // of the models and their runtime
+declare const PHANTOMS: readonly { readonly file: string; readonly title: string }[];
+
+const SETTLE_MS = 200; // after the last change of slice or window, the slice is encoded
+
+let session: Session | null = null;
+let opened = 0;
+let files: readonly File[] = [];
+let tool: Tool = "box";
+let isFollowing = false;
+let settling = 0;
+const asked = new Map<string, number>(); // boxes in work, and when they were asked for
+const brushSize = one<HTMLInputElement>("#brush-size input");
+
+const stage = new Stage(one<HTMLCanvasElement>("#stage"));
+const panel = new Panel({
+  select: (label) => session?.select(label),
+  remove,
+  rename(label, name) {
+    const item = session?.items.find((other) => other.label === label);
+    if (session && item && item.name !== name) session.commit({ items: session.replaced({ ...item, name }) });
+  },
+  shade: (shades) => session?.shade(shades),
+});
+const models = new Models(() => session);
+const reader = connect(new Worker(new URL("files.js", import.meta.url), { type: "module" }), {});
+
+// --- what goes on, and what went wrong ---
+
+const works = new Map<string, { readonly text: string; readonly share: number | null }>();
+
+/** Say that something is going on; a share of null is one that is not known, undefined is the end. */
+function busy(work: string, text?: string, share: number | null = null): void {
+  if (text === undefined) works.delete(work);
+  else works.set(work, { text, share });
+  const last = [...works.values()].at(-1);
+  one("#busy").hidden = !last;
+  if (!last) return;
+  one("#busy span").textContent = last.text;
+  const bar = one<HTMLProgressElement>("#busy progress");
+  if (last.share === null) bar.removeAttribute("value");
+  else bar.value = last.share;
+}
+
+function problem(error: unknown): void {
+  one("#problem").hidden = false;
+  one("#problem p").textContent = error instanceof Error ? error.message : String(error);
+}
+
+one("#problem button").onclick = () => (one("#problem").hidden = true);
+
+// --- the models ---
+
+const ready = models
+  .load((bytes) => busy("load", "Loading the models", Math.min(bytes / DOWNLOAD_BYTES, 1)))
+  .catch((error) => {
+    problem(`The models cannot be loaded: ${error instanceof Error ? error.message : error}`);
+    throw error;
+  })
+  .finally(() => {
+    busy("load");
+    document.documentElement.dataset.models = "ready";
+  });
+ready.catch(() => undefined);
+busy("load", "Loading the models", 0);
+
+// --- opening ---
+
+async function open(chosen: readonly File[], choice = 0): Promise<void> {
+  if (!chosen.length) return;
+  one("#problem").hidden = true;
+  busy("open", `Reading ${chosen.length > 1 ? `${chosen.length} files` : chosen[0].name}`);
+  try {
+    const image = await reader<Image>("open", { files: chosen, choice });
+    files = chosen;
+    show(image);
+  } catch (error) {
+    problem(error);
+  } finally {
+    busy("open");
+  }
+}
+
+function show(image: Image): void {
+  if (isFollowing) void models.stop();
+  session = new Session(image, ++opened, changed);
+  one("#start").hidden = true;
+  one("#tools").hidden = false;
+  one("#slices").hidden = !session.isVolume;
+  one("#hint").hidden = false;
+  const sides = [...(session.isVolume ? [image.depth] : []), image.height, image.width].reverse().join(" × ");
+  one("#file").textContent = one("#file").title = `${image.name} · ${sides}${image.modality ? ` · ${image.modality}` : ""}`;
+  document.title = `${image.name} · QMedSAM`;
+  const series = one<HTMLSelectElement>("#series");
+  series.hidden = image.choices.length < 2;
+  series.replaceChildren(...image.choices.map((text, i) => make("option", { text, value: String(i) })));
+  series.value = String(image.choice);
+  stage.open(session);
+  panel.open(session);
+  for (const { box, name } of image.boxes) addGiven(session, box, name);
+  session.history.amend({ items: session.items, selected: null });
+  changed();
+  stage.canvas.focus();
+}
+
+/** A box that came with the image. */
+function addGiven(session: Session, box: readonly number[], name = ""): void {
+  const isFlat = box.length === 4;
+  const flat: Box = isFlat ? [box[0], box[1], box[2], box[3]] : [box[0], box[1], box[3], box[4]];
+  const [first, last] = isFlat ? [0, 0] : [box[2], box[5]].map(Math.round);
+  session.z = (first + last) >> 1;
+  addBox(session, flat);
+  const item = session.items.at(-1)!;
+  session.history.amend({ items: session.replaced({ ...item, name, first, last }), selected: null });
+}
+
+one("#series").onchange = () => void open(files, Number(one<HTMLSelectElement>("#series").value));
+
+const pick = one<HTMLInputElement>("#pick");
+const pickFolder = one<HTMLInputElement>("#pick-folder");
+for (const input of [pick, pickFolder]) {
+  input.onchange = () => {
+    void open([...(input.files ?? [])]);
+    input.value = "";
+  };
+}
+for (const id of ["#open", "#browse"]) one(id).onclick = () => pick.click();
+one("#open-folder").onclick = () => pickFolder.click();
+
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  const entries = [...(event.dataTransfer?.items ?? [])].flatMap((item) => item.webkitGetAsEntry() ?? []);
+  void Promise.all(entries.map(filesOf)).then((found) => open(found.flat()), problem);
+});
+addEventListener("paste", (event) => void open([...(event.clipboardData?.files ?? [])]));
+
+/** The files of what was dropped, a folder's and those of the folders in it. */
+async function filesOf(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.isFile) return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
+  const folder = (entry as FileSystemDirectoryEntry).createReader();
+  const found: File[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => folder.readEntries(resolve, reject));
+    if (!some.length) return found;
+    found.push(...(await Promise.all(some.map(filesOf))).flat());
+  }
+}
+
+one("#phantoms").append(
+  ...PHANTOMS.map(({ file, title }) => {
+    const picture = make("img", { src: `phantoms/${file}.webp`, alt: "", width: 124, height: 96 });
+    return make("li", {}, make("button", { onclick: () => void openPhantom(file, title) }, picture, make("span", { textContent: title })));
+  }),
+);
+
+async function openPhantom(file: string, title: string): Promise<void> {
+  try {
+    const response = await fetch(`phantoms/${file}.npz`);
+    if (!response.ok) throw new Error(`the phantom could not be downloaded (${response.status})`);
+    const image = await reader<Image>("open", { files: [new File([await response.blob()], `${title}.npz`)], choice: 0 });
+    show({ ...image, boxes: [] });
+  } catch (error) {
+    problem(error);
+  }
+}
+
+// --- answering boxes ---
+
+function changed(): void {
+  if (!session) return;
+  stage.redraw();
+  panel.update(session, (item) => !item.layers);
+  if (session.items.length) one("#hint").hidden = true;
+  one<HTMLButtonElement>("#undo").disabled = !session.history.canUndo;
+  one<HTMLButtonElement>("#redo").disabled = !session.history.canRedo;
+  const slider = one<HTMLInputElement>("#slices input");
+  slider.max = String(session.image.depth - 1);
+  slider.value = String(session.z);
+  slider.setAttribute("aria-valuetext", `${session.z + 1} of ${session.image.depth}`);
+  one("#slices output").textContent = `${session.z + 1} / ${session.image.depth}`;
+  for (const item of session.items) if (!item.layers) void segment(session, item);
+  clearTimeout(settling);
+  settling = window.setTimeout(() => void encode(session!), SETTLE_MS);
+}
+
+let encodedKey = "";
+
+/** Encode the slice that is shown, so that boxes on it are answered at once. */
+async function encode(now: Session): Promise<void> {
+  const key = now.key(now.z);
+  if (key === encodedKey || isFollowing) return;
+  encodedKey = key;
+  await attempt("encode", "Encoding the image", async () => {
+    await ready;
+    await models.encode(key);
+    if (now === session) document.documentElement.dataset.encoded = key;
+  });
+}
+
+async function segment(now: Session, item: Item): Promise<void> {
+  const place = `${now.number}/${item.label}/${item.box.join()}/${item.z}`;
+  if (asked.has(place)) return;
+  asked.set(place, performance.now());
+  const take = (answer: Answer): void => {
+    const current = now.items.find(({ label }) => label === item.label);
+    if (now !== session || !current || current.layers || current.box.join() !== item.box.join()) return;
+    if (answer.isFinal) accept(now, current, answer);
+  };
+  await attempt("segment", "Segmenting", async () => {
+    await ready;
+    take(await models.segment(now.key(item.z), item.box, (first) => preview(now, item, first)));
+  });
+  const took = (performance.now() - asked.get(place)!) / 1000;
+  asked.delete(place);
+  document.documentElement.dataset.took = took.toFixed(3);
+}
+
+function accept(now: Session, item: Item, { layer, score }: Answer): void {
+  now.amend({ items: now.replaced({ ...item, layers: new Map(layer ? [[item.z, layer]] : []), score }) });
+}
+
+/** What the whole image shows of a small object, until the window that magnifies it is encoded. */
+function preview(now: Session, item: Item, { layer }: Answer): void {
+  if (now === session && layer) stage.preview(item, layer);
+}
+
+/** Do it, say so meanwhile, and say what went wrong. */
+async function attempt(work: string, text: string, task: () => Promise<void>): Promise<void> {
+  busy(work, text);
+  try {
+    await task();
+  } catch (error) {
+    if (session && !String(error).includes("another image is open")) problem(error);
+  } finally {
+    busy(work);
+  }
+}
+
+// --- through the volume ---
+
+one("#follow").onclick = () => void follow();
+one("#stop").onclick = () => void models.stop();
+
+async function follow(): Promise<void> {
+  const now = session;
+  if (!now || isFollowing) return;
+  const items = now.selected ? [now.selected] : now.items;
+  const before = now.history.now;
+  const layers = items.map(() => new Map<number, Layer>());
+  const result = (): readonly Item[] => {
+    const followed = items.map((item, i) => ({ ...item, layers: new Map(layers[i]), isFollowed: true, isCorrected: false }));
+    return before.items.map((item) => followed.find(({ label }) => label === item.label) ?? item);
+  };
+  isFollowing = true;
+  one("#follow").hidden = true;
+  one("#stop").hidden = false;
+  await attempt("follow", "Through the volume", async () => {
+    await ready;
+    const { depth, height, width } = now.image;
+    const objects = items.map(({ box, first, last }) => ({ box, first, last }));
+    const request = { size: { depth, height, width }, objects, find: true, key: now.keyOfShades };
+    const { stopped } = await models.follow(request, (value) => {
+      if (now !== session) return;
+      if (typeof value === "number") {
+        busy("follow", `Through the volume: ${Math.round(100 * value)} %`, value);
+        now.amend({ items: result() });
+      } else {
+        layers[value.object].set(value.z, value.layer);
+      }
+    });
+    now.history.amend(before);
+    if (!stopped && now === session) now.commit({ items: result() });
+    else now.amend({});
+  });
+  if (now.items.some(({ layers }) => !layers)) now.history.amend(before);
+  isFollowing = false;
+  one("#follow").hidden = false;
+  one("#stop").hidden = true;
+  changed();
+}
+
+for (const radio of document.querySelectorAll<HTMLInputElement>('input[name="extent"]')) {
+  radio.onchange = () => {
+    const item = session?.selected;
+    if (!session || !item) return;
+    if (radio.value === "find") reach(item, item.z, item.z);
+    else reach(item, Math.max(0, item.z - 2), Math.min(session.image.depth - 1, item.z + 2));
+  };
+}
+for (const id of ["#first", "#last"]) {
+  one<HTMLInputElement>(id).onchange = () => {
+    const item = session?.selected;
+    if (!session || !item) return;
+    const [first, last] = ["#first", "#last"].map((end) => Math.round(Number(one<HTMLInputElement>(end).value)) - 1);
+    const inside = (z: number): number => Math.min(Math.max(z, 0), session!.image.depth - 1);
+    if (Number.isFinite(first) && Number.isFinite(last)) reach(item, Math.min(item.z, inside(first)), Math.max(item.z, inside(last)));
+  };
+}
+
+/** Say from which slice to which an object reaches. */
+function reach(item: Item, first: number, last: number): void {
+  session?.commit({ items: session.replaced({ ...item, first, last }) });
+}
+
+// --- tools and keys ---
+
+function use(next: Tool): void {
+  tool = next;
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-tool]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+  }
+  const isBrush = tool === "brush" || tool === "eraser";
+  one("#brush-size").hidden = !isBrush;
+  if (isBrush && session && !session.selected && session.items.length) session.select(session.items.at(-1)!.label);
+  stage.canvas.style.cursor = "";
+}
+
+for (const button of document.querySelectorAll<HTMLButtonElement>("[data-tool]")) {
+  button.onclick = () => use(button.dataset.tool as Tool);
+}
+one("#fit").onclick = () => stage.fit();
+one("#undo").onclick = () => session?.undo();
+one("#redo").onclick = () => session?.redo();
+one("#slices input").oninput = () => session?.show(Number(one<HTMLInputElement>("#slices input").value));
+for (const id of ["#level", "#width"]) {
+  one(id).onchange = () => {
+    const [level, width] = ["#level", "#width"].map((name) => Number(one<HTMLInputElement>(name).value));
+    if (Number.isFinite(level) && width > 0) session?.shade({ level, width });
+  };
+}
+const help = one<HTMLDialogElement>("#help");
+one("#show-help").onclick = () => help.showModal();
+
+listen(stage, {
+  get session() {
+    return session;
+  },
+  get tool() {
+    return tool;
+  },
+  get brushRadius() {
+    return Number(brushSize.value);
+  },
+});
+
+function remove(label: number): void {
+  if (!session) return;
+  const { selected } = session.history.now;
+  session.commit({ items: session.items.filter((item) => item.label !== label), selected: selected === label ? null : selected });
+}
+
+const TOOL_KEYS: Readonly<Record<string, Tool>> = { b: "box", p: "brush", e: "eraser", w: "shades", h: "pan" };
+const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+};
+
+addEventListener("keydown", (event) => {
+  if (!session || help.open || event.altKey) return;
+  const target = event.target as HTMLElement;
+  if (target.matches("input:not([type=range]), select")) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key.toLowerCase() === "z") event.shiftKey ? session.redo() : session.undo();
+    else if (event.key.toLowerCase() === "y") session.redo();
+    else return;
+    event.preventDefault();
+    return;
+  }
+  if (act(session, event, target)) event.preventDefault();
+});
+
+/** What a key does; whether it did something. */
+function act(now: Session, event: KeyboardEvent, target: HTMLElement): boolean {
+  const { key } = event;
+  const arrow = target.matches("input") ? undefined : ARROWS[key];
+  const middle = { x: stage.canvas.clientWidth / 2, y: stage.canvas.clientHeight / 2 };
+  if (TOOL_KEYS[key]) use(TOOL_KEYS[key]);
+  else if ((key === "Delete" || key === "Backspace") && now.selected) remove(now.selected.label);
+  else if (key === "Escape") now.select(null);
+  else if (key === "n") addMiddle(now);
+  else if (key === "PageUp" || key === "PageDown") now.show(now.z + (key === "PageUp" ? -1 : 1));
+  else if (arrow && now.selected) nudge(now, now.selected, arrow, event.shiftKey);
+  else if (arrow && now.isVolume) now.show(now.z + arrow[0] + arrow[1]);
+  else if (key === "[" || key === "]") brushSize.value = String(Number(brushSize.value) + (key === "]" ? 2 : -2));
+  else if (key === "0") stage.fit();
+  else if (key === "+" || key === "=") stage.zoom(1.25, middle);
+  else if (key === "-") stage.zoom(0.8, middle);
+  else if (key === "?") help.showModal();
+  else return false;
+  return true;
+}
+
+/** A box in the middle third of the image, for those who use keys. */
+function addMiddle(now: Session): void {
+  const { width, height } = now.image;
+  addBox(now, [width / 3, height / 3, (2 * width) / 3, (2 * height) / 3]);
+}
+
+function nudge(now: Session, item: Item, [x, y]: readonly [number, number], resizes: boolean): void {
+  const step = Math.max(1, Math.round(Math.max(now.image.width, now.image.height) / 200));
+  const [left, top, right, bottom] = item.box;
+  const by = { x: x * step, y: y * step };
+  const box: Box = resizes
+    ? [left, top, Math.max(left + 1, right + by.x), Math.max(top + 1, bottom + by.y)]
+    : shifted(now, item.box, by);
+  now.commit({ items: now.replaced(moved(item, now.fitted(box))) });
+}
+
+// --- saving ---
+
+for (const button of document.querySelectorAll<HTMLButtonElement>("[data-format]")) {
+  button.onclick = () => {
+    if (!session) return;
+    const { name, bytes } = save(session, button.dataset.format as Format);
+    const link = make("a", { href: URL.createObjectURL(new Blob([bytes as BlobPart])), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  };
+}
+
+// --- without a network ---
+
+if ("serviceWorker" in navigator) {
+  navigator.serviceWorker.register("sw.js").then(
+    async () => {
+      await navigator.serviceWorker.ready;
+      document.documentElement.dataset.offline = "ready";
+    },
+    () => undefined, // in a private window, or without https: the page works as long as its server does
+  );
+}

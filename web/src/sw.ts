@@ -1,0 +1,52 @@
+/**
+ * Keeps the page for use without a network, and gives each answer the headers of a page that may use threads and may
+ * reach nothing but its origin, whatever server it came from.
+ */
+
+declare const VERSION: string; // a hash of all files
+declare const FILES: readonly string[];
+
+const scope = self as unknown as ServiceWorkerGlobalScope & typeof globalThis;
+const CACHE = `qmedsam-${VERSION}`;
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+interface ServiceWorkerGlobalScope {
+  skipWaiting(): Promise<void>;
+  readonly clients: { claim(): Promise<void> };
+  addEventListener(type: "install" | "activate", listener: (event: ExtendableEvent) => void): void;
+  addEventListener(type: "fetch", listener: (event: FetchEvent) => void): void;
+}
+
+interface ExtendableEvent extends Event {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+interface FetchEvent extends ExtendableEvent {
+  readonly request: Request;
+  respondWith(response: Promise<Response>): void;
+}
+
+scope.addEventListener("install", (event) => {
+  const kept = caches.open(CACHE).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" }))));
+  event.waitUntil(kept.then(() => scope.skipWaiting()));
+});
+
+scope.addEventListener("activate", (event) => {
+  const forgotten = caches.keys().then((names) => Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name))));
+  event.waitUntil(forgotten.then(() => scope.clients.claim()));
+});
+
+scope.addEventListener("fetch", (event) => {
+  if (event.request.method === "GET") event.respondWith(answer(event.request));
+});
+
+async function answer(request: Request): Promise<Response> {
+  const kept = await (await caches.open(CACHE)).match(request, { ignoreSearch: true });
+  const response = kept ?? (await fetch(request));
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+}
