@@ -6,7 +6,7 @@ import * as ort from "onnxruntime-web/wasm";
 
 import { ModelPair } from "../src/core/pair";
 
-export const WEIGHTS = new URL("../../weights/", import.meta.url);
+const WEIGHTS = new URL("../../../weights/", import.meta.url);
 
 export function loadModels(): Promise<ModelPair> {
   ort.env.wasm.numThreads = 1;

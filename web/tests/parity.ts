@@ -72,7 +72,7 @@ export const meanDice = (all: readonly Agreement[]): number => mean(all.map(({ d
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-if (process.argv[1]?.endsWith("parity.ts")) {
+if (process.argv[1]?.endsWith("parity.mjs")) {
   const [cases, masks] = process.argv.slice(2);
   const names = (await readdir(masks)).filter((name) => name.endsWith(".npz")).sort();
   const model = await loadModels();

@@ -25,7 +25,7 @@ let files: readonly File[] = [];
 let tool: Tool = "box";
 let isFollowing = false;
 let settling = 0;
-const asked = new Map<string, number>(); // boxes in work, and when they were asked for
+const asked = new Set<string>(); // boxes in work
 const brushSize = one<HTMLInputElement>("#brush-size input");
 
 const stage = new Stage(one<HTMLCanvasElement>("#stage"));
@@ -224,7 +224,7 @@ async function encode(now: Session): Promise<void> {
 async function segment(now: Session, item: Item): Promise<void> {
   const place = `${now.number}/${item.label}/${item.box.join()}/${item.z}`;
   if (asked.has(place)) return;
-  asked.set(place, performance.now());
+  asked.add(place);
   const take = (answer: Answer): void => {
     const current = now.items.find(({ label }) => label === item.label);
     if (now !== session || !current || current.layers || current.box.join() !== item.box.join()) return;
@@ -234,9 +234,7 @@ async function segment(now: Session, item: Item): Promise<void> {
     await ready;
     take(await models.segment(now.key(item.z), item.box, (first) => preview(now, item, first)));
   });
-  const took = (performance.now() - asked.get(place)!) / 1000;
   asked.delete(place);
-  document.documentElement.dataset.took = took.toFixed(3);
 }
 
 function accept(now: Session, item: Item, { layer, score }: Answer): void {

@@ -165,18 +165,22 @@ function geometry(headers: readonly Header[], depth: number) {
 
 /** Of a multi-frame file its plane, positions and spacing; null where it has none. */
 function frameGroups(set: DataSet, depth: number) {
-  const frames = set.elements.x52009230?.items?.map(({ dataSet }) => dataSet) ?? [];
-  const shared = set.elements.x52009229?.items?.[0]?.dataSet;
-  const group = (frame: DataSet | undefined, sequence: string): DataSet | undefined =>
-    (frame?.elements[sequence] ?? shared?.elements[sequence])?.items?.[0]?.dataSet;
-  const values = (frame: DataSet | undefined, sequence: string, tag: string): number[] | undefined => {
-    const found = group(frame, sequence);
+  const values = (frame: number, sequence: string, tag: string): number[] | undefined => {
+    const found = groupOf(set, frame, sequence);
     return found && decimals(found, tag);
   };
-  const plane = values(frames[0], "x00209116", "x00200037");
-  const spacing = values(frames[0], "x00289110", "x00280030");
+  const plane = values(0, "x00209116", "x00200037");
+  const spacing = values(0, "x00289110", "x00280030");
+  const frames = Array.from({ length: depth }, (_, frame) => frame);
   const positions = frames.map((frame) => values(frame, "x00209113", "x00200032") as unknown as Vector);
-  return plane && spacing && positions.length === depth && positions.every(Boolean) ? { plane, spacing, positions } : null;
+  return plane && spacing && positions.every(Boolean) ? { plane, spacing, positions } : null;
+}
+
+/** A functional group of a frame, or the one that all share. */
+function groupOf(set: DataSet, frame: number, sequence: string): DataSet | undefined {
+  const own = set.elements.x52009230?.items?.[frame]?.dataSet;
+  const shared = set.elements.x52009229?.items?.[0]?.dataSet;
+  return (own?.elements[sequence] ?? shared?.elements[sequence])?.items?.[0]?.dataSet;
 }
 
 const normalOf = (plane: readonly number[]): Vector =>
@@ -191,23 +195,24 @@ function decimals(set: DataSet, tag: string): number[] | undefined {
 async function pixels(header: Header, frame: number, channels: 1 | 3): Promise<Numbers> {
   const { set, file } = header;
   const syntax = set.string("x00020010") ?? PLAIN[0];
-  if (PLAIN.includes(syntax)) return rescaled(set, plainPixels(header, frame, channels, syntax === BIG_ENDIAN));
+  const scale = groupOf(set, frame, "x00289145") ?? set;
+  if (PLAIN.includes(syntax)) return rescaled(scale, plainPixels(header, frame, channels, syntax === BIG_ENDIAN));
   const element = set.elements[PIXELS];
   const offsets = element.basicOffsetTable?.length ? element.basicOffsetTable : createJPEGBasicOffsetTable(set, element);
   const data = readEncapsulatedImageFrame(set, element, frame, syntax === RUNS ? undefined : offsets) as Uint8Array;
   if (syntax === RUNS) {
     const bytes = unpackRuns(data, header.rows * header.columns, channels * bytesOf(set));
-    return rescaled(set, numbers(set, bytes, channels, false));
+    return rescaled(scale, numbers(set, bytes, channels, false));
   }
   if (LOSSLESS_JPEG.includes(syntax)) {
     const decoded = new LosslessJpeg().decompress(data.slice().buffer);
-    return rescaled(set, numbers(set, new Uint8Array(decoded), channels, false));
+    return rescaled(scale, numbers(set, new Uint8Array(decoded), channels, false));
   }
   if (JPEG.includes(syntax) && bytesOf(set) === 1) {
     const rgba = (await bitmapPixels(data)).data;
     const out = new Uint8Array((rgba.length / 4) * channels);
     for (let i = 0; i < out.length; i++) out[i] = rgba[Math.floor(i / channels) * 4 + (i % channels)];
-    return rescaled(set, out);
+    return rescaled(scale, out);
   }
   throw new Error(`${file.name}: pixels in a form that this page does not read (${syntax}): decompress it first, as gdcmconv --raw does`);
 }

@@ -27,7 +27,7 @@ export async function openFiles(files: readonly File[], choice: number): Promise
   }
 }
 
-const folderOf = (files: readonly File[]): string => files[0].webkitRelativePath.split("/").at(-2) ?? "";
+const folderOf = (files: readonly File[]): string => files[0].webkitRelativePath?.split("/").at(-2) ?? "";
 
 async function openFile(name: string, bytes: Uint8Array): Promise<Image> {
   if (begins(bytes, 0x1f, 0x8b)) return openFile(name, await gunzip(bytes));
