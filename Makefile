@@ -8,7 +8,11 @@ DATA ?= ../shared/data/train
 VAL ?= ../shared/data/val
 MINUTES ?= 10
 
-.PHONY: help demo test coverage lint container-test fuzz lock train-smoke litemedsam clean
+# What the page is built and tested with: npm's own mark of what it has installed, and an environment that is there.
+NODE_MODULES := web/node_modules/.package-lock.json
+WEB_ENVIRONMENT := $(if $(wildcard $(TRAINING)/installed),$(TRAINING),$(RUNTIME))
+
+.PHONY: help demo test coverage lint container-test web web-serve web-test web-parity fuzz lock train-smoke litemedsam clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -42,6 +46,24 @@ lint: $(TRAINING)/installed  ## lint, format check, types of inference/, who may
 container-test: $(RUNTIME)/installed  ## build the image; the demo and all faults in it, within memory limits (10 minutes)
 	$(RUNTIME)/bin/python -m container.test
 
+web: $(WEB_ENVIRONMENT)/installed $(NODE_MODULES)  ## build the page that segments in the browser into web/dist; needs Node.js 20
+	$(WEB_ENVIRONMENT)/bin/python -m web.phantoms web/dist/phantoms
+	node web/build.mjs
+
+web-serve: web  ## build the page, and serve it on this machine
+	$(WEB_ENVIRONMENT)/bin/python -m inference page
+
+web-test: web $(TRAINING)/installed  ## test the page, in Node.js and in Chromium; real cases where VAL=FOLDER has them
+	cd web && npx tsc
+	node web/tests/build.mjs
+	$(TRAINING)/bin/python -m web.tests.fixtures web/tests/made --val $(VAL)
+	PYTHON=$(abspath $(TRAINING)/bin/python) node --test web/tests/built/*.test.mjs
+
+web-parity: web  ## how well the page's masks agree with the runtime's, on all cases of VAL=FOLDER (minutes)
+	node web/tests/build.mjs
+	$(WEB_ENVIRONMENT)/bin/python -m inference cases $(VAL)/imgs runs/web-parity
+	node web/tests/built/parity.mjs $(VAL)/imgs runs/web-parity
+
 fuzz: $(TRAINING)/installed  ## fuzz the case reader, guided by coverage; MINUTES=10
 	$(TRAINING)/bin/pip install --quiet --disable-pip-version-check atheris==3.0.0
 	$(TRAINING)/bin/python -m tests.support.fuzz_case --minutes $(MINUTES)
@@ -50,7 +72,11 @@ lock: $(RUNTIME)/installed  ## after a change of requirements.txt: write require
 	$(RUNTIME)/bin/python container/lock.py
 
 clean:  ## remove environments and everything made by the commands above
-	rm -rf .venv demo runs datasets
+	rm -rf .venv demo runs datasets web/node_modules web/dist web/tests/built web/tests/made
+
+$(NODE_MODULES): web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
 
 $(RUNTIME)/installed: requirements.lock
 	$(PYTHON) -m venv $(RUNTIME)

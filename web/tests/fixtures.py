@@ -30,7 +30,14 @@ from training.data.phantoms import CASES, phantom_case_2d, phantom_volume, pictu
 BOX = (3.0, 2.0, 1.0, 8.0, 7.0, 5.0)  # inside every image, in the axes of its file
 MEMORY = 2**30
 PHOTO = (3000, 4000)  # 12 megapixels
-REAL = ("2DBox_CT_0004", "2DBox_Dermoscopy_0003", "2DBox_OCT_0004", "2DBox_US_0006", "2DBox_X-Ray_0004", "3DBox_MR_0018")
+REAL = (
+    "2DBox_CT_0004",
+    "2DBox_Dermoscopy_0003",
+    "2DBox_OCT_0004",
+    "2DBox_US_0006",
+    "2DBox_X-Ray_0004",
+    "3DBox_MR_0018",
+)
 
 
 def write_scans(files: Path) -> None:

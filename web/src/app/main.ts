@@ -7,7 +7,7 @@ import { Answer } from "../workers/model";
 import { connect } from "../workers/rpc";
 import { one, make } from "./dom";
 import { Item, moved } from "./items";
-import { Models } from "./models";
+import { ANOTHER_IMAGE, Models } from "./models";
 import { Panel } from "./panel";
 import { addBox, listen, shifted } from "./pointer";
 import { Format, save } from "./save";
@@ -25,7 +25,7 @@ let files: readonly File[] = [];
 let tool: Tool = "box";
 let isFollowing = false;
 let settling = 0;
-const asked = new Set<string>(); // boxes in work
+const asked = new Set<string>(); // objects whose boxes are in work
 const brushSize = one<HTMLInputElement>("#brush-size input");
 
 const stage = new Stage(one<HTMLCanvasElement>("#stage"));
@@ -84,7 +84,6 @@ busy("load", "Loading the models", 0);
 
 async function open(chosen: readonly File[], choice = 0): Promise<void> {
   if (!chosen.length) return;
-  one("#problem").hidden = true;
   busy("open", `Reading ${chosen.length > 1 ? `${chosen.length} files` : chosen[0].name}`);
   try {
     const image = await reader<Image>("open", { files: chosen, choice });
@@ -99,6 +98,7 @@ async function open(chosen: readonly File[], choice = 0): Promise<void> {
 
 function show(image: Image): void {
   if (isFollowing) void models.stop();
+  one("#problem").hidden = true;
   session = new Session(image, ++opened, changed);
   one("#start").hidden = true;
   one("#tools").hidden = false;
@@ -153,8 +153,12 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  const entries = [...(event.dataTransfer?.items ?? [])].flatMap((item) => item.webkitGetAsEntry() ?? []);
-  void Promise.all(entries.map(filesOf)).then((found) => open(found.flat()), problem);
+  const plain = [...(event.dataTransfer?.files ?? [])];
+  const folders = [...(event.dataTransfer?.items ?? [])]
+    .flatMap((item) => item.webkitGetAsEntry() ?? [])
+    .filter((entry) => entry.isDirectory);
+  if (!folders.length) void open(plain);
+  else void Promise.all(folders.map(filesOf)).then((found) => open(found.flat()), problem);
 });
 addEventListener("paste", (event) => void open([...(event.clipboardData?.files ?? [])]));
 
@@ -221,20 +225,21 @@ async function encode(now: Session): Promise<void> {
   });
 }
 
+/** Have an object's box answered; where it has moved on meanwhile, the new one is next. */
 async function segment(now: Session, item: Item): Promise<void> {
-  const place = `${now.number}/${item.label}/${item.box.join()}/${item.z}`;
+  const place = `${now.number}/${item.label}`;
   if (asked.has(place)) return;
   asked.add(place);
-  const take = (answer: Answer): void => {
-    const current = now.items.find(({ label }) => label === item.label);
-    if (now !== session || !current || current.layers || current.box.join() !== item.box.join()) return;
-    if (answer.isFinal) accept(now, current, answer);
-  };
-  await attempt("segment", "Segmenting", async () => {
+  const answer = await attempt("segment", "Segmenting", async () => {
     await ready;
-    take(await models.segment(now.key(item.z), item.box, (first) => preview(now, item, first)));
+    return models.segment(now.key(item.z), item.box, (first) => preview(now, item, first));
   });
   asked.delete(place);
+  const current = now.items.find(({ label }) => label === item.label);
+  if (now !== session || !current || current.layers) return;
+  if (!answer) now.amend({ items: now.replaced({ ...current, layers: new Map() }) });
+  else if (current.box.join() === item.box.join() && current.z === item.z) accept(now, current, answer);
+  else void segment(now, current);
 }
 
 function accept(now: Session, item: Item, { layer, score }: Answer): void {
@@ -247,12 +252,13 @@ function preview(now: Session, item: Item, { layer }: Answer): void {
 }
 
 /** Do it, say so meanwhile, and say what went wrong. */
-async function attempt(work: string, text: string, task: () => Promise<void>): Promise<void> {
+async function attempt<T>(work: string, text: string, task: () => Promise<T>): Promise<T | undefined> {
   busy(work, text);
   try {
-    await task();
+    return await task();
   } catch (error) {
-    if (session && !String(error).includes("another image is open")) problem(error);
+    if (!String(error).includes(ANOTHER_IMAGE)) problem(error);
+    return undefined;
   } finally {
     busy(work);
   }

@@ -5,6 +5,8 @@ import type { Answer, Follow, FoundOnSlice } from "../workers/model";
 import { Call, Handover, connect } from "../workers/rpc";
 import { Session } from "./session";
 
+export const ANOTHER_IMAGE = "another image is open now"; // why an answer does not come
+
 export class Models {
   private readonly call: Call;
 
@@ -14,7 +16,7 @@ export class Models {
     this.call = connect(worker, {
       plane({ key }: { key: string }) {
         const now = session();
-        if (!now || !key.includes(`/${now.number}/`)) throw new Error("another image is open now");
+        if (!now || !key.includes(`/${now.number}/`)) throw new Error(ANOTHER_IMAGE);
         const plane = now.plane(key);
         return new Handover(plane, [plane.data.buffer as ArrayBuffer]);
       },
