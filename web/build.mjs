@@ -42,16 +42,25 @@ const listed = async () =>
 
 for (const file of await listed()) if (!file.startsWith("phantoms/")) await rm(join(dist, file));
 await mkdir(join(dist, "models"), { recursive: true });
-let bytes = 0;
 const compress = async (from, to) => {
   const small = gzipSync(await readFile(from), { level: 9 });
-  if (!to.includes("volume")) bytes += small.length; // that one waits until a volume is opened
   await writeFile(join(dist, to), small);
+  return small;
 };
-for (const name of ["encoder.onnx", "decoder.onnx", "volume_decoder.onnx"]) {
-  await compress(join(weights, name), `models/${name}.gz`);
+await compress(join(weights, "volume_decoder.onnx"), "models/volume_decoder.onnx.gz");
+const large = {
+  "models/encoder.onnx.gz": join(weights, "encoder.onnx"),
+  "models/decoder.onnx.gz": join(weights, "decoder.onnx"),
+  "ort-wasm-simd-threaded.wasm.gz": join(runtime, "ort-wasm-simd-threaded.wasm"),
+};
+let bytes = 0; // without which there is no mask
+const hashOfLarge = createHash("sha256");
+for (const [to, from] of Object.entries(large)) {
+  const small = await compress(from, to);
+  bytes += small.length;
+  hashOfLarge.update(small);
 }
-await compress(join(runtime, "ort-wasm-simd-threaded.wasm"), "ort-wasm-simd-threaded.wasm.gz");
+const MODELS_CACHE = JSON.stringify(`qmedsam-models-${hashOfLarge.digest("hex").slice(0, 16)}`);
 await cp(join(runtime, "ort-wasm-simd-threaded.mjs"), join(dist, "ort-wasm-simd-threaded.mjs"));
 await cp(join(here, "public"), dist, { recursive: true });
 await cp(join(here, "index.html"), join(dist, "index.html"));
@@ -60,14 +69,18 @@ await bundle(["src/app/main.ts"].map((path) => ({ in: path, out: "app" })), {
   DOWNLOAD_BYTES: String(bytes),
   PHANTOMS: JSON.stringify(PHANTOMS),
 });
-await bundle(["src/workers/model.ts", "src/workers/files.ts"].map((path) => ({ in: path, out: path.slice(12, -3) })), {});
+await bundle(["src/workers/model.ts", "src/workers/files.ts"].map((path) => ({ in: path, out: path.slice(12, -3) })), {
+  MODELS_CACHE,
+});
 
 const files = (await listed()).filter((file) => file !== "sw.js" && !file.endsWith(".txt"));
 const hash = createHash("sha256");
 for (const file of files) hash.update(await readFile(join(dist, file)));
 await bundle([{ in: "src/sw.ts", out: "sw" }], {
   VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
-  FILES: JSON.stringify(["./", ...files.filter((file) => file !== "index.html")]),
+  MODELS_CACHE,
+  FILES: JSON.stringify(["./", ...files.filter((file) => file !== "index.html" && !(file in large) && !file.endsWith(".npz"))]),
+  HEADERS: await readFile(join(here, "public", "headers.json"), "utf8"),
 });
 let total = 0;
 for (const file of await listed()) total += (await readFile(join(dist, file))).length;

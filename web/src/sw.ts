@@ -4,14 +4,13 @@
  */
 
 declare const VERSION: string; // a hash of all files
-declare const FILES: readonly string[];
+declare const FILES: readonly string[]; // but the large ones, which the page keeps itself, and those of phantoms
+declare const MODELS_CACHE: string;
+declare const HEADERS: Readonly<Record<string, string>>; // those of headers.json
 
 const scope = self as unknown as ServiceWorkerGlobalScope & typeof globalThis;
 const CACHE = `qmedsam-${VERSION}`;
-const HEADERS = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-};
+const PHANTOMS = "/phantoms/";
 
 interface ServiceWorkerGlobalScope {
   skipWaiting(): Promise<void>;
@@ -30,12 +29,12 @@ interface FetchEvent extends ExtendableEvent {
 }
 
 scope.addEventListener("install", (event) => {
-  const kept = caches.open(CACHE).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" }))));
+  const kept = caches.open(CACHE).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" }))));
   event.waitUntil(kept.then(() => scope.skipWaiting()));
 });
 
 scope.addEventListener("activate", (event) => {
-  const forgotten = caches.keys().then((names) => Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name))));
+  const forgotten = caches.keys().then((names) => Promise.all(names.filter((name) => ![CACHE, MODELS_CACHE].includes(name)).map((name) => caches.delete(name))));
   event.waitUntil(forgotten.then(() => scope.clients.claim()));
 });
 
@@ -44,8 +43,11 @@ scope.addEventListener("fetch", (event) => {
 });
 
 async function answer(request: Request): Promise<Response> {
-  const kept = await (await caches.open(CACHE)).match(request, { ignoreSearch: true });
+  const kept = await caches.match(request, { ignoreSearch: true });
   const response = kept ?? (await fetch(request));
+  if (!kept && response.ok && request.url.includes(PHANTOMS)) {
+    await (await caches.open(CACHE)).put(request, response.clone()); // once one was tried, it can be tried again
+  }
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });

@@ -137,9 +137,12 @@ inBrowser("it works offline once it was open", async ({ page, context, requests 
   requests.length = 0;
   await page.reload();
   await page.waitForSelector("html[data-models=ready]");
-  await openPhantom(page, "Ultrasound");
-  await drawBox(page, [150, 95, 335, 235]);
-  assert.ok((await sizes(page))[0] > 8000);
+  await openFile(page, fixture("files", "turned0.nii.gz"));
+  await drawBox(page, [4, 3, 31, 27]);
+  await page.getByRole("button", { name: "Follow object 1" }).click(); // with the model that only volumes need
+  await page.waitForFunction(() => /slices \d+ to \d+/.test(document.querySelector(".figures")?.textContent ?? ""));
+  await page.waitForSelector("#follow:not([hidden])");
+  assert.ok((await sizes(page))[0] > 1000);
 });
 
 inBrowser("an object is followed through a volume, or not to its end", async ({ page }) => {

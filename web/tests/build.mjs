@@ -3,8 +3,9 @@ import { readdir } from "node:fs/promises";
 
 import { build } from "esbuild";
 
+const COMMANDS = ["parity.ts", "show.ts"];
 const here = new URL(".", import.meta.url).pathname;
-const entries = (await readdir(here)).filter((name) => name.endsWith(".test.ts") || name === "parity.ts");
+const entries = (await readdir(here)).filter((name) => name.endsWith(".test.ts") || COMMANDS.includes(name));
 await build({
   entryPoints: entries.map((name) => here + name),
   outdir: `${here}built`,

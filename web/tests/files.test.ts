@@ -28,6 +28,19 @@ describe("a file is read as the runtime reads it", async () => {
   }
 });
 
+test("of several series one is chosen, the largest first", async () => {
+  const [series, frames] = [await filesOf("files", "series"), await filesOf("files", "lossless.dcm")];
+  const first = await openFiles([...frames, ...series], 0);
+  assert.deepEqual([first.depth, first.choices.length], [9, 2]);
+  assert.match(first.choices[0], /CT 40 × 32, 9 slices/);
+  assert.equal((await openFiles([...frames, ...series], 1)).depth, 1);
+});
+
+test("a slice that is missing is told, and where", async () => {
+  const files = await filesOf("files", "series");
+  await assert.rejects(openFiles(files.slice(0, 4).concat(files.slice(5)), 0), /missing or not evenly spaced .* from slice \d/);
+});
+
 describe("what is broken is refused in one line that names it", async () => {
   for (const name of await names("broken")) {
     test(name, async () => {

@@ -77,7 +77,6 @@ const ready = models
     busy("load");
     document.documentElement.dataset.models = "ready";
   });
-ready.catch(() => undefined);
 busy("load", "Loading the models", 0);
 
 // --- opening ---
@@ -185,7 +184,7 @@ async function openPhantom(file: string, title: string): Promise<void> {
   try {
     const response = await fetch(`phantoms/${file}.npz`);
     if (!response.ok) throw new Error(`the phantom could not be downloaded (${response.status})`);
-    const image = await reader<Image>("open", { files: [new File([await response.blob()], `${title}.npz`)], choice: 0 });
+    const image = await reader<Image>("open", { files: [new File([await response.blob()], title)], choice: 0 });
     show({ ...image, boxes: [] });
   } catch (error) {
     problem(error);
@@ -450,12 +449,15 @@ for (const button of document.querySelectorAll<HTMLButtonElement>("[data-format]
 
 // --- without a network ---
 
-if ("serviceWorker" in navigator) {
-  navigator.serviceWorker.register("sw.js").then(
-    async () => {
-      await navigator.serviceWorker.ready;
-      document.documentElement.dataset.offline = "ready";
-    },
-    () => undefined, // in a private window, or without https: the page works as long as its server does
-  );
+/** Keep the page for later. Once it has loaded, the browser has its files already, and asks only whether they are the latest. */
+async function keep(): Promise<void> {
+  try {
+    await navigator.serviceWorker.register("sw.js");
+    await navigator.serviceWorker.ready;
+    document.documentElement.dataset.offline = "ready";
+  } catch {
+    // In a private window, or without https: the page works as long as its server does.
+  }
 }
+
+void ready.then(keep, () => undefined);

@@ -128,14 +128,15 @@ class Row {
   }
 }
 
-/** Size and intensities of an object; in a volume that was not gone through those on its slice. */
+/** Size and intensities of an object, on all slices where it is known; how good the model thinks its mask is. */
 function figuresText(session: Session, item: Item): string {
   const { image, items } = session;
   const total = session.maps.total(items, item);
   if (!total) return item.layers ? "nothing found: draw its box closer, or another one" : "…";
   const slices = item.isFollowed && item.layers ? slicesText(item.layers.keys()) : "";
-  const corrected = item.isCorrected ? "corrected by hand" : "";
-  const lines = [sizeText(image, total.count), intensityText(image, total), slices, corrected];
+  const expected = item.score === null || item.isCorrected || slices ? "" : `expected IoU ${item.score.toFixed(2)}`;
+  const known = [slices, expected, item.isCorrected ? "corrected by hand" : ""].filter(Boolean).join(" · ");
+  const lines = [sizeText(image, total.count), intensityText(image, total), known];
   return lines.filter(Boolean).join("\n");
 }
 

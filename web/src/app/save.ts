@@ -3,8 +3,8 @@
 import { encode } from "fast-png";
 import { gzipSync } from "fflate";
 
-import { Grid, Layout, boxOfFile, restore } from "../io/grid";
-import { Image } from "../io/image";
+import { Grid, Layout, boxOfFile, plainGrid, plainLayout, restore } from "../io/grid";
+import { Image, spacingOf } from "../io/image";
 import { writeNifti } from "../io/nifti";
 import { writeNpz } from "../io/npz";
 import { writeNrrd } from "../io/nrrd";
@@ -17,8 +17,6 @@ export interface Saved {
 }
 
 export type Format = "png" | "nifti" | "nrrd" | "json" | "npz";
-
-const FLAT_LAYOUT = { order: [2, 1, 0], flipped: [false, false, false] } as const;
 
 export function save(session: Session, format: Format): Saved {
   const { image } = session;
@@ -62,12 +60,9 @@ function labelMap(session: Session): Uint8Array | Uint16Array {
 /** The same as the file stores its voxels. */
 const ofFile = (session: Session): Uint8Array | Uint16Array => restore(labelMap(session), layoutOf(session.image));
 
-function gridOf({ grid, width, height }: Image): Grid {
-  const direction = [[1, 0, 0], [0, 1, 0], [0, 0, 1]] as const; // prettier-ignore
-  return grid ?? { size: [width, height, 1], spacing: [1, 1, 1], origin: [0, 0, 0], direction, dimensions: 2 };
-}
+const gridOf = ({ grid, width, height }: Image): Grid => grid ?? plainGrid([width, height, 1], [1, 1, 1], 2);
 
-const layoutOf = ({ layout, width, height }: Image): Layout => layout ?? { ...FLAT_LAYOUT, sizes: [width, height, 1] };
+const layoutOf = ({ layout, width, height }: Image): Layout => layout ?? plainLayout([width, height, 1]);
 
 /** The boxes as `qmedsam segment --boxes` takes them: voxel indices of the file. */
 function boxes(session: Session): string {
@@ -86,16 +81,18 @@ const box3d = ({ box, first, last }: Session["items"][number]): number[] => [box
 function npz(session: Session): Uint8Array {
   const { image, items } = session;
   const { width, height, depth, channels } = image;
+  const isVolume = depth > 1;
   const size = width * height * channels;
   const imgs = new Uint8Array(depth * size);
   for (let z = 0; z < depth; z++) imgs.set(session.planeOf(z, session.shades).data, z * size);
-  const sides = [...(depth > 1 ? [depth] : []), height, width];
-  const table = items.flatMap((item) => (depth > 1 ? box3d(item) : [...item.box]));
-  const apart = image.grid && image.layout && depth > 1 ? image.layout.order.map((axis) => image.grid!.spacing[axis]) : null;
+  const sides = [...(isVolume ? [depth] : []), height, width];
+  const table = items.flatMap((item) => (isVolume ? box3d(item) : [...item.box]));
+  const places = new Map(items.map((item, i) => [item.label, i + 1])); // in a case, i is the object of the i-th box
+  const spacing = isVolume ? spacingOf(image) : null;
   return writeNpz({
     imgs: { shape: [...sides, ...(channels === 3 ? [3] : [])], data: imgs },
-    boxes: { shape: [items.length, depth > 1 ? 6 : 4], data: Int32Array.from(table) },
-    segs: { shape: sides, data: labelMap(session) },
-    ...(apart ? { spacing: { shape: [3], data: Float32Array.from(apart) } } : {}),
+    boxes: { shape: [items.length, isVolume ? 6 : 4], data: Int32Array.from(table) },
+    segs: { shape: sides, data: labelMap(session).map((label) => places.get(label) ?? 0) },
+    ...(spacing ? { spacing: { shape: [3], data: Float32Array.from(spacing) } } : {}),
   });
 }

@@ -8,7 +8,7 @@ import { Item, colourOf, showsBox, titleOf } from "./items";
 import { outlineOf } from "./outline";
 import { Session } from "./session";
 
-const FILL = 0.22; // opacity of masks
+const FILL = 0.18; // opacity of masks
 const MARGIN = 12; // around the image where it fits, screen pixels
 const MOST_SCALE = 64;
 const TAG = 20; // height of an object's tag, screen pixels

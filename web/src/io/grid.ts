@@ -37,6 +37,22 @@ export function gridOf(size: Vector, steps: readonly Vector[], origin: Vector, d
   return { size, spacing, origin, direction, dimensions };
 }
 
+/** A grid whose axes are the patient's. */
+export const plainGrid = (size: Vector, spacing: Vector, dimensions: 2 | 3): Grid => ({
+  size,
+  spacing,
+  origin: [0, 0, 0],
+  direction: [
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+  ],
+  dimensions,
+});
+
+/** The layout of a file that is stored as it is shown. */
+export const plainLayout = (sizes: Vector): Layout => ({ order: [2, 1, 0], flipped: [false, false, false], sizes });
+
 export const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, i) => sum + value * b[i], 0);
 

@@ -1,6 +1,6 @@
 /** An image as it was read, in slices, rows and columns. */
 
-import { Grid, Layout, arrange, describe, layoutOf, shapeOf } from "./grid";
+import { Grid, Layout, Vector, arrange, describe, layoutOf, plainGrid, plainLayout, shapeOf } from "./grid";
 import { CT_WINDOWS, Shades, extremes, percentileRange, shadesOf } from "./intensity";
 import { Numbers } from "./npz";
 
@@ -59,6 +59,25 @@ export function pictureOf(
     layout: null,
     hasGeometry: false,
     notes,
+  };
+}
+
+/** A volume that says itself which axis is which, of 0..255; `spacing` in mm between slices, rows and columns. */
+export function volumeOf(
+  name: string,
+  [depth, height, width]: Vector,
+  values: Uint8Array,
+  channels: 1 | 3,
+  spacing: Vector | null,
+): Image {
+  const size: Vector = [width, height, depth];
+  const [apart, high, wide] = spacing ?? [1, 1, 1];
+  return {
+    ...pictureOf(name, height, width, values, channels),
+    depth,
+    grid: plainGrid(size, [wide, high, apart], 3),
+    layout: plainLayout(size),
+    hasGeometry: spacing !== null,
   };
 }
 

@@ -1,7 +1,8 @@
 /** From the files that were dropped to an image; what a file is, its first bytes say. */
 
 import { NamedFile, isDicom, readDicom } from "./dicom";
-import { Image, pictureOf, scanOf } from "./image";
+import { Vector } from "./grid";
+import { Image, pictureOf, volumeOf } from "./image";
 import { isNifti, readNifti } from "./nifti";
 import { NpyArray, readNpz } from "./npz";
 import { readBitmap, readPng, readTiff } from "./picture";
@@ -70,30 +71,14 @@ function readCase(name: string, bytes: Uint8Array): Image {
   const { shape } = imgs;
   const channels = shape.length > 2 && shape[shape.length - 1] === 3 ? 3 : 1;
   const sides = channels === 3 ? shape.slice(0, -1) : shape;
+  if (imgs.data.some((value) => !(value >= 0 && value <= 255))) throw new Error("'imgs' holds values outside 0..255");
+  const data = Uint8Array.from(imgs.data);
   const boxes = boxesOf(arrays.get("boxes"), sides.length);
-  const data = imgs.data.some((value) => value < 0 || value > 255 || Number.isNaN(value)) ? null : Uint8Array.from(imgs.data);
-  if (!data) throw new Error("'imgs' holds values outside 0..255");
   if (sides.length === 2) return { ...pictureOf(name, sides[0], sides[1], data, channels), boxes };
   if (sides.length !== 3) throw new Error(`'imgs' has shape (${shape.join(", ")})`);
-  const [depth, height, width] = sides;
-  const apart = arrays.get("spacing")?.data ?? [1, 1, 1];
-  const spacing = [apart[2], apart[1], apart[0]] as const;
-  const direction = [[1, 0, 0], [0, 1, 0], [0, 0, 1]] as const; // prettier-ignore
-  const grid = { size: [width, height, depth], spacing, origin: [0, 0, 0], direction, dimensions: 3 } as const;
-  const isSlices: readonly [number, number, number] = [2, 1, 0]; // an npz case says itself which axis is which
-  const image = scanOf(name, grid, data, channels, "", arrays.has("spacing"));
-  return {
-    ...image,
-    depth,
-    height,
-    width,
-    values: data,
-    shades: { level: 127.5, width: 255 },
-    range: [0, 255],
-    layout: { order: isSlices, flipped: [false, false, false], sizes: grid.size },
-    notes: [],
-    boxes,
-  };
+  const spacing = arrays.get("spacing")?.data;
+  const apart: Vector | null = spacing?.length === 3 ? [spacing[0], spacing[1], spacing[2]] : null;
+  return { ...volumeOf(name, [sides[0], sides[1], sides[2]], data, channels, apart), boxes };
 }
 
 function boxesOf(table: NpyArray | undefined, dimensions: number) {

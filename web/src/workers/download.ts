@@ -1,8 +1,10 @@
-/** Files of the page, which lie there compressed so that any server sends few bytes. */
+/** The large files of the page: they lie there compressed, and are downloaded once. */
 
-/** Download and decompress a file. */
+declare const MODELS_CACHE: string; // named after what they hold; the service worker answers from it too
+
+/** Download and decompress a file, or take the one that was kept. */
 export async function download(path: string, onBytes: (bytes: number) => void): Promise<Uint8Array> {
-  const response = await fetch(path);
+  const response = await kept(path);
   if (!response.ok || !response.body) throw new Error(`${path} could not be downloaded (${response.status})`);
   const counter = new TransformStream<Uint8Array, Uint8Array>({
     transform(chunk, controller) {
@@ -15,4 +17,19 @@ export async function download(path: string, onBytes: (bytes: number) => void): 
   const isDone = response.headers.get("Content-Encoding") === "gzip";
   const plain = isDone ? body : body.pipeThrough(new DecompressionStream("gzip") as ReadableWritablePair<Uint8Array, Uint8Array>);
   return new Uint8Array(await new Response(plain as BodyInit).arrayBuffer());
+}
+
+const keeping: Promise<void>[] = [];
+
+/** Until all that was downloaded is kept for the next time. */
+export const allKept = (): Promise<unknown> => Promise.all(keeping);
+
+async function kept(path: string): Promise<Response> {
+  if (!("caches" in self)) return fetch(path); // there are none without https
+  const cache = await caches.open(MODELS_CACHE);
+  const found = await cache.match(path);
+  if (found) return found;
+  const response = await fetch(path, { cache: "no-cache" });
+  if (response.ok) keeping.push(cache.put(path, response.clone()).catch(() => undefined)); // where there is no room, the next time too
+  return response;
 }

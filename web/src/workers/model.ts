@@ -7,7 +7,7 @@ import { EncodedImage } from "../core/objects";
 import { ModelPair } from "../core/pair";
 import { Found } from "../core/resample";
 import { Marked, segmentVolume } from "../core/volume";
-import { download } from "./download";
+import { allKept, download } from "./download";
 import { Layer, layerOf } from "./layer";
 import { Send, connect } from "./rpc";
 
@@ -99,5 +99,13 @@ async function start(onBytes: (bytes: number) => void): Promise<ModelPair> {
   const binary = read("ort-wasm-simd-threaded.wasm.gz");
   const files = new Map(["encoder.onnx", "decoder.onnx"].map((name) => [name, read(`models/${name}.gz`)]));
   ort.env.wasm.wasmBinary = await binary;
-  return ModelPair.load(ort, (name) => files.get(name) ?? read(`models/${name}.gz`));
+  const pair = await ModelPair.load(ort, (name) => files.get(name) ?? read(`models/${name}.gz`));
+  await Promise.all([warmUp(pair), allKept()]);
+  return pair;
+}
+
+/** The first run of each model takes several times as long as the next. */
+async function warmUp(pair: ModelPair): Promise<void> {
+  const side = pair.metadata.inputSize;
+  await pair.decode(await pair.encode(new Float32Array(3 * side * side)), [[0, 0, side, side]]);
 }
