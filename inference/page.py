@@ -71,7 +71,7 @@ def make_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     try:
         headers = json.loads((folder / HEADERS).read_text())
     except (OSError, ValueError) as error:
-        raise SetupError(f"{folder}: no page in it; `make web` in a checkout builds one in web/dist") from error
+        raise SetupError(f"{folder}: no page in it; give the web/dist that `make web` builds in a checkout") from error
     handler = partial(PageHandler, directory=str(folder), headers=headers)
     try:
         return ThreadingHTTPServer((host, port), handler)

@@ -63,7 +63,9 @@ for (const [to, from] of Object.entries(large)) {
 const MODELS_CACHE = JSON.stringify(`qmedsam-models-${hashOfLarge.digest("hex").slice(0, 16)}`);
 await cp(join(runtime, "ort-wasm-simd-threaded.mjs"), join(dist, "ort-wasm-simd-threaded.mjs"));
 await cp(join(here, "public"), dist, { recursive: true });
-await cp(join(here, "index.html"), join(dist, "index.html"));
+const headers = await readFile(join(here, "public", "headers.json"), "utf8");
+const policy = JSON.parse(headers)["Content-Security-Policy"].replace(/; frame-ancestors[^;]*/, ""); // not for a page to say
+await writeFile(join(dist, "index.html"), (await readFile(join(here, "index.html"), "utf8")).replace("%POLICY%", policy));
 await cp(join(weights, "LICENSE.md"), join(dist, "LICENSE-weights.md"));
 await bundle(["src/app/main.ts"].map((path) => ({ in: path, out: "app" })), {
   DOWNLOAD_BYTES: String(bytes),
@@ -80,7 +82,7 @@ await bundle([{ in: "src/sw.ts", out: "sw" }], {
   VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
   MODELS_CACHE,
   FILES: JSON.stringify(["./", ...files.filter((file) => file !== "index.html" && !(file in large) && !file.endsWith(".npz"))]),
-  HEADERS: await readFile(join(here, "public", "headers.json"), "utf8"),
+  HEADERS: headers,
 });
 let total = 0;
 for (const file of await listed()) total += (await readFile(join(dist, file))).length;

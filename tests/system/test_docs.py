@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 GUIDES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "weights").glob("*.md"))]
 HISTORY = ("CHANGELOG.md", "DATASETS.md")  # what they name need not exist any more
+EXPLAINED_ELSEWHERE = {"segment": "docs/files.md", "page": "docs/web.md"}  # sub-commands that have a guide of their own
 CURRENT = [guide for guide in GUIDES if guide.name not in HISTORY]
 
 
@@ -71,14 +72,18 @@ def usage(*arguments: str) -> str:
 
 
 def test_readme_explains_the_options_that_the_command_has():
-    names = [(), *((name,) for name in SUBCOMMANDS if name != "segment")]
+    names = [(), *((name,) for name in SUBCOMMANDS if name not in EXPLAINED_ELSEWHERE)]
     of_the_command = set().union(*(options(usage(*name)) for name in names))
     table = re.findall(r"^\| (`-.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert "--input" in of_the_command
     assert options(" ".join(table)) == of_the_command - {"--help"}
-    of_files = options(usage("segment")) - of_the_command
-    assert of_files == options((ROOT / "docs/files.md").read_text()) & of_files
-    assert "--window" in of_files
+
+
+@pytest.mark.parametrize(("subcommand", "guide"), EXPLAINED_ELSEWHERE.items())
+def test_guides_explain_the_options_that_their_subcommand_has_besides(subcommand, guide):
+    own = options(usage(subcommand)) - options(usage())
+    assert own
+    assert own <= options((ROOT / guide).read_text())
 
 
 @pytest.mark.parametrize("guide", CURRENT, ids=name)

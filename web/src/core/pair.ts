@@ -123,7 +123,12 @@ export class ModelPair {
 }
 
 function session(ort: typeof Ort, file: Uint8Array): Promise<Ort.InferenceSession> {
-  return ort.InferenceSession.create(file, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
+  return ort.InferenceSession.create(file, {
+    executionProviders: ["wasm"],
+    graphOptimizationLevel: "all",
+    // Threads that wait by spinning make everything several times slower where cores are few or busy.
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
+  });
 }
 
 const floats = (tensor: Ort.Tensor): Float32Array => tensor.data as Float32Array;

@@ -11,7 +11,7 @@ import { allKept, download } from "./download";
 import { Layer, layerOf } from "./layer";
 import { Send, connect } from "./rpc";
 
-const MOST_THREADS = 4; // more do not make such small models faster
+const MOST_THREADS = 4; // more do not make such small models faster; half of the cores are left to others
 const KEPT_IMAGES = 8; // encoded slices, 2.4 MB each and a little more
 
 export interface Answer {
@@ -95,7 +95,7 @@ async function start(onBytes: (bytes: number) => void): Promise<ModelPair> {
   const read = (path: string): Promise<Uint8Array> =>
     download(path, (bytes) => onBytes((arrived += bytes)));
   ort.env.wasm.wasmPaths = { mjs: new URL("ort-wasm-simd-threaded.mjs", self.location.href).href };
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? threadsOf(navigator.hardwareConcurrency) : 1;
   const binary = read("ort-wasm-simd-threaded.wasm.gz");
   const files = new Map(["encoder.onnx", "decoder.onnx"].map((name) => [name, read(`models/${name}.gz`)]));
   ort.env.wasm.wasmBinary = await binary;
@@ -103,6 +103,8 @@ async function start(onBytes: (bytes: number) => void): Promise<ModelPair> {
   await Promise.all([warmUp(pair), allKept()]);
   return pair;
 }
+
+const threadsOf = (cores: number): number => Math.min(MOST_THREADS, Math.max(1, cores >> 1));
 
 /** The first run of each model takes several times as long as the next. */
 async function warmUp(pair: ModelPair): Promise<void> {
