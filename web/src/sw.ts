@@ -15,6 +15,7 @@ const PHANTOMS = "/phantoms/";
 interface ServiceWorkerGlobalScope {
   skipWaiting(): Promise<void>;
   readonly clients: { claim(): Promise<void> };
+  readonly registration: ServiceWorkerRegistration;
   addEventListener(type: "install" | "activate", listener: (event: ExtendableEvent) => void): void;
   addEventListener(type: "fetch", listener: (event: FetchEvent) => void): void;
 }
@@ -42,13 +43,24 @@ scope.addEventListener("fetch", (event) => {
   if (event.request.method === "GET") event.respondWith(answer(event.request));
 });
 
+/** What the server says, as long as it is there; so that what is kept never mixes with what is newer. */
 async function answer(request: Request): Promise<Response> {
-  const kept = await caches.match(request, { ignoreSearch: true });
-  const response = kept ?? (await fetch(request));
-  if (!kept && response.ok && request.url.includes(PHANTOMS)) {
+  let response: Response;
+  try {
+    response = await fetch(request);
+  } catch {
+    response = (await caches.match(request, { ignoreSearch: true })) ?? Response.error();
+  }
+  if (request.mode === "navigate" && !(await isOurs(response))) {
+    await scope.registration.unregister(); // another program serves on this port now
+    return response;
+  }
+  if (response.ok && request.url.includes(PHANTOMS)) {
     await (await caches.open(CACHE)).put(request, response.clone()); // once one was tried, it can be tried again
   }
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
-  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+  return response.type === "error" ? response : new Response(response.body, { status: response.status, headers });
 }
+
+const isOurs = async (page: Response): Promise<boolean> => (await page.clone().text()).includes("<title>QMedSAM");

@@ -131,18 +131,27 @@ inBrowser("what is saved is what the runtime reads, and what it finds", async ({
   assert.match(stdout, /all as the runtime has it/);
 });
 
-inBrowser("it works offline once it was open", async ({ page, context, requests }) => {
-  await page.waitForSelector("html[data-offline=ready]");
-  await context.setOffline(true);
-  requests.length = 0;
-  await page.reload();
-  await page.waitForSelector("html[data-models=ready]");
-  await openFile(page, fixture("files", "turned0.nii.gz"));
-  await drawBox(page, [4, 3, 31, 27]);
-  await page.getByRole("button", { name: "Follow object 1" }).click(); // with the model that only volumes need
-  await page.waitForFunction(() => /slices \d+ to \d+/.test(document.querySelector(".figures")?.textContent ?? ""));
-  await page.waitForSelector("#follow:not([hidden])");
-  assert.ok((await sizes(page))[0] > 1000);
+test("it works offline once it was open", async () => {
+  const own = await serve("-m", "inference", "page", "web/dist", "--port", "0");
+  const { page, context, complaints } = await visit(browser, own.url);
+  try {
+    await page.waitForSelector("html[data-offline=ready]");
+    await own.stop();
+    await page.reload();
+    await page.waitForSelector("html[data-models=ready]");
+    assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+    await openFile(page, fixture("files", "turned0.nii.gz"));
+    await drawBox(page, [4, 3, 31, 27]);
+    const [onSlice] = await sizes(page);
+    await page.getByRole("button", { name: "Follow object 1" }).click(); // with the model that only volumes need
+    await page.waitForFunction(() => /slices \d+ to \d+/.test(document.querySelector(".figures")?.textContent ?? ""));
+    await page.waitForSelector("#follow:not([hidden])");
+    const [followed] = await sizes(page);
+    assert.ok(followed > onSlice && onSlice > 0, `${followed} voxels, ${onSlice} of them on its slice`);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
 });
 
 inBrowser("an object is followed through a volume, or not to its end", async ({ page }) => {
@@ -290,6 +299,22 @@ for (const colorScheme of ["light", "dark"] as const) {
     { colorScheme },
   );
 }
+
+test("another program on the port of the page is left alone", async () => {
+  const own = await serve("-m", "inference", "page", "web/dist", "--port", "0");
+  const { page, context } = await visit(browser, own.url);
+  try {
+    await page.waitForSelector("html[data-offline=ready]");
+    await own.stop();
+    const other = await serve("-u", "-m", "http.server", new URL(own.url).port, "--bind", "127.0.0.1", "--directory", "docs");
+    await page.goto(`${other.url}web.md`);
+    assert.match((await (await page.goto(other.url))!.text()), /Directory listing/);
+    assert.deepEqual(await page.evaluate(() => navigator.serviceWorker.getRegistrations().then((all) => all.length)), 0);
+    await other.stop();
+  } finally {
+    await context.close();
+  }
+});
 
 test("any server will do: without its headers on one thread, and from then on with the page's own", async () => {
   const plain = await serve("-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", "web/dist");

@@ -20,7 +20,7 @@ const QUIET = [
   "--disable-sync",
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", // nobody else is to be found
 ];
-const READY_MS = 60_000; // on a machine that does much else
+const READY_MS = 180_000; // on a machine that does much else
 
 export const launch = (): Promise<Browser> => chromium.launch({ executablePath: CHROMIUM, args: QUIET });
 

@@ -272,34 +272,34 @@ async function follow(): Promise<void> {
   const now = session;
   if (!now || isFollowing) return;
   const items = now.selected ? [now.selected] : now.items;
-  const before = now.history.now;
   const layers = items.map(() => new Map<number, Layer>());
-  const result = (): readonly Item[] => {
-    const followed = items.map((item, i) => ({ ...item, layers: new Map(layers[i]), isFollowed: true, isCorrected: false }));
-    return before.items.map((item) => followed.find(({ label }) => label === item.label) ?? item);
+  const followed = (i: number): Partial<Item> => ({ layers: new Map(layers[i]), isFollowed: true, isCorrected: false });
+  /** Change those of the items that are still as they were, whatever else was done meanwhile. */
+  const put = (change: (i: number) => Partial<Item>): void => {
+    if (now !== session) return;
+    const indexOf = (item: Item): number =>
+      items.findIndex(({ label, box }) => label === item.label && box.join() === item.box.join());
+    now.amend({ items: now.items.map((item) => (indexOf(item) < 0 ? item : { ...item, ...change(indexOf(item)) })) });
   };
   isFollowing = true;
   one("#follow").hidden = true;
   one("#stop").hidden = false;
-  await attempt("follow", "Through the volume", async () => {
+  const done = await attempt("follow", "Through the volume", async () => {
     await ready;
+    now.commit({});
     const { depth, height, width } = now.image;
     const objects = items.map(({ box, first, last }) => ({ box, first, last }));
     const request = { size: { depth, height, width }, objects, find: true, key: now.keyOfShades };
-    const { stopped } = await models.follow(request, (value) => {
-      if (now !== session) return;
-      if (typeof value === "number") {
-        busy("follow", `Through the volume: ${Math.round(100 * value)} %`, value);
-        now.amend({ items: result() });
-      } else {
+    return models.follow(request, (value) => {
+      if (typeof value !== "number") {
         layers[value.object].set(value.z, value.layer);
+        return;
       }
+      busy("follow", `Through the volume: ${Math.round(100 * value)} %`, value);
+      put(followed);
     });
-    now.history.amend(before);
-    if (!stopped && now === session) now.commit({ items: result() });
-    else now.amend({});
   });
-  if (now.items.some(({ layers }) => !layers)) now.history.amend(before);
+  put(done && !done.stopped ? followed : (i) => items[i]);
   isFollowing = false;
   one("#follow").hidden = false;
   one("#stop").hidden = true;

@@ -8,6 +8,7 @@ import { Session, Tool } from "./session";
 import { Handle, Stage, handlesOf } from "./stage";
 
 const CLICK = 4; // screen pixels; a shorter way is no box
+const NOTCH = 100; // of a wheel; trackpads send less at a time
 const NEAR = { mouse: 7, pen: 10, touch: 20 }; // from a handle or a border, screen pixels
 
 export interface Controls {
@@ -29,6 +30,7 @@ export function listen(stage: Stage, controls: Controls): void {
   const { canvas } = stage;
   const pointers = new Map<number, Point>();
   let gesture: Gesture | null = null;
+  let rolled = 0; // of the wheel, that has not moved a slice yet
 
   const place = (event: PointerEvent | WheelEvent): Point => {
     const { left, top } = canvas.getBoundingClientRect();
@@ -80,8 +82,15 @@ export function listen(stage: Stage, controls: Controls): void {
       const { session } = controls;
       if (!session) return;
       event.preventDefault();
-      if (session.isVolume && !event.ctrlKey) session.show(session.z + Math.sign(event.deltaY));
-      else stage.zoom(Math.exp(-event.deltaY / 300), place(event));
+      const turned = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? NOTCH / 3 : 1);
+      if (!session.isVolume || event.ctrlKey) {
+        stage.zoom(Math.exp(-turned / 300), place(event));
+        return;
+      }
+      rolled += turned;
+      const slices = Math.trunc(rolled / NOTCH);
+      rolled -= slices * NOTCH;
+      if (slices) session.show(session.z + slices);
     },
     { passive: false },
   );
