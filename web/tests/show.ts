@@ -4,6 +4,7 @@
  */
 
 import { writeFile } from "node:fs/promises";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 
 import { Browser, Page } from "playwright-core";
@@ -28,6 +29,7 @@ try {
 
 /** From an empty browser to the first mask, and from a box to its mask from then on. */
 async function measure(browser: Browser): Promise<void> {
+  console.log(`${cpus().length} cores, load ${loadavg()[0].toFixed(1)} before`);
   const start = performance.now();
   const { page, context, bytes } = await counted(browser);
   const loaded = performance.now();

@@ -6,10 +6,11 @@ import { Layer } from "../workers/layer";
 import { Answer } from "../workers/model";
 import { connect } from "../workers/rpc";
 import { one, make } from "./dom";
-import { Item, moved } from "./items";
+import { Item } from "./items";
+import { listenToKeys } from "./keys";
 import { ANOTHER_IMAGE, Models } from "./models";
 import { Panel } from "./panel";
-import { addBox, listen, shifted } from "./pointer";
+import { addBox, listen } from "./pointer";
 import { Format, save } from "./save";
 import { Session, Tool } from "./session";
 import { Stage } from "./stage";
@@ -376,64 +377,17 @@ function remove(label: number): void {
   session.commit({ items: session.items.filter((item) => item.label !== label), selected: selected === label ? null : selected });
 }
 
-const TOOL_KEYS: Readonly<Record<string, Tool>> = { b: "box", p: "brush", e: "eraser", w: "shades", h: "pan" };
-const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, -1],
-  ArrowDown: [0, 1],
-};
-
-addEventListener("keydown", (event) => {
-  if (!session || help.open || event.altKey) return;
-  const target = event.target as HTMLElement;
-  if (target.matches("input:not([type=range]), select")) return;
-  if (event.ctrlKey || event.metaKey) {
-    if (event.key.toLowerCase() === "z") event.shiftKey ? session.redo() : session.undo();
-    else if (event.key.toLowerCase() === "y") session.redo();
-    else return;
-    event.preventDefault();
-    return;
-  }
-  if (act(session, event, target)) event.preventDefault();
+listenToKeys(stage, {
+  get session() {
+    return help.open ? null : session;
+  },
+  use,
+  remove,
+  widen(by) {
+    brushSize.value = String(Number(brushSize.value) + by);
+  },
+  help: () => help.showModal(),
 });
-
-/** What a key does; whether it did something. */
-function act(now: Session, event: KeyboardEvent, target: HTMLElement): boolean {
-  const { key } = event;
-  const arrow = target.matches("input") ? undefined : ARROWS[key];
-  const middle = { x: stage.canvas.clientWidth / 2, y: stage.canvas.clientHeight / 2 };
-  if (TOOL_KEYS[key]) use(TOOL_KEYS[key]);
-  else if ((key === "Delete" || key === "Backspace") && now.selected) remove(now.selected.label);
-  else if (key === "Escape") now.select(null);
-  else if (key === "n") addMiddle(now);
-  else if (key === "PageUp" || key === "PageDown") now.show(now.z + (key === "PageUp" ? -1 : 1));
-  else if (arrow && now.selected) nudge(now, now.selected, arrow, event.shiftKey);
-  else if (arrow && now.isVolume) now.show(now.z + arrow[0] + arrow[1]);
-  else if (key === "[" || key === "]") brushSize.value = String(Number(brushSize.value) + (key === "]" ? 2 : -2));
-  else if (key === "0") stage.fit();
-  else if (key === "+" || key === "=") stage.zoom(1.25, middle);
-  else if (key === "-") stage.zoom(0.8, middle);
-  else if (key === "?") help.showModal();
-  else return false;
-  return true;
-}
-
-/** A box in the middle third of the image, for those who use keys. */
-function addMiddle(now: Session): void {
-  const { width, height } = now.image;
-  addBox(now, [width / 3, height / 3, (2 * width) / 3, (2 * height) / 3]);
-}
-
-function nudge(now: Session, item: Item, [x, y]: readonly [number, number], resizes: boolean): void {
-  const step = Math.max(1, Math.round(Math.max(now.image.width, now.image.height) / 200));
-  const [left, top, right, bottom] = item.box;
-  const by = { x: x * step, y: y * step };
-  const box: Box = resizes
-    ? [left, top, Math.max(left + 1, right + by.x), Math.max(top + 1, bottom + by.y)]
-    : shifted(now, item.box, by);
-  now.commit({ items: now.replaced(moved(item, now.fitted(box))) });
-}
 
 // --- saving ---
 
