@@ -106,7 +106,7 @@ async function drawAll(page: Page, boxes: Readonly<Record<string, readonly numbe
 /** A screenshot as WebP, which the browser itself can write. */
 async function shoot(page: Page, folder: string, name: string): Promise<void> {
   await page.mouse.move(5, 5);
-  await page.waitForTimeout(300);
+  await page.waitForSelector("#busy", { state: "hidden" });
   const png = (await page.screenshot()).toString("base64");
   const webp = await page.evaluate(async (data) => {
     const picture = new Image();
