@@ -90,9 +90,9 @@ export class History {
     this.now = next;
   }
 
-  clear(): void {
+  /** From here on nothing can be undone. */
+  forget(): void {
     this.past = [];
     this.future = [];
-    this.now = EMPTY;
   }
 }

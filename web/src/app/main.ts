@@ -114,7 +114,7 @@ function show(image: Image): void {
   stage.open(session);
   panel.open(session);
   for (const { box, name } of image.boxes) addGiven(session, box, name);
-  session.history.amend({ items: session.items, selected: null });
+  session.history.forget();
   changed();
   stage.canvas.focus();
 }
@@ -300,7 +300,11 @@ async function follow(): Promise<void> {
       put(followed);
     });
   });
-  put(done && !done.stopped ? followed : (i) => items[i]);
+  const before = (i: number): Partial<Item> => {
+    const { layers, isFollowed, isCorrected } = items[i];
+    return { layers, isFollowed, isCorrected };
+  };
+  put(done && !done.stopped ? followed : before);
   isFollowing = false;
   one("#follow").hidden = false;
   one("#stop").hidden = true;
