@@ -1,4 +1,6 @@
-FROM python:3.11-slim
+# Two images: by default the challenge's, which is the runtime and nothing else; with `--target files` one that also reads
+# and writes people's own files.
+FROM python:3.11-slim AS runtime
 
 # The order of the layers is the order in which they change: libraries, weights, code.
 WORKDIR /workspace
@@ -23,7 +25,11 @@ RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes -r requir
 COPY weights weights
 COPY container/sbom.py container/
 RUN python container/sbom.py > sbom.json
-COPY inference inference
+# By name: the folders for what needs more than these libraries stay out.
+COPY inference/*.py inference/py.typed inference/
+COPY inference/cases inference/cases
+COPY inference/model inference/model
+COPY inference/segment inference/segment
 COPY LICENSE predict.sh ./
 
 # Compile the models once, here, so that a start only loads them. On another CPU the cache is not found, and not used.
@@ -39,6 +45,21 @@ LABEL org.opencontainers.image.title="QMedSAM" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-QMedSAM-weights"
+
+
+FROM runtime AS files
+
+COPY requirements-files.lock .
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-files.lock
+COPY inference/files inference/files
+RUN python -m compileall -q inference/files && python container/sbom.py > sbom.json && chmod -R a+rX /workspace
+# Files are named from any folder, whose Python modules stay out.
+ENV PYTHONPATH=/workspace PYTHONSAFEPATH=1
+USER 1000:1000
+CMD ["python", "-m", "inference", "segment", "--help"]
+
+
+FROM runtime AS challenge
 
 USER 1000:1000
 CMD ["sh", "predict.sh"]

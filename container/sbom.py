@@ -28,8 +28,9 @@ def python() -> Component:
 
 
 def python_packages() -> Iterator[Component]:
-    """Installed packages; inside those of requirements.lock, the shared libraries that are still there."""
-    locked = dict(re.findall(r"^(\S+==\S+) --hash=sha256:(\w+)", (WORKSPACE / "requirements.lock").read_text(), re.M))
+    """Installed packages; inside those of the lock files, the shared libraries that are still there."""
+    locks = "".join(path.read_text() for path in WORKSPACE.glob("requirements*.lock"))
+    locked = dict(re.findall(r"^(\S+==\S+) --hash=sha256:(\w+)", locks, re.M))
     for package in sorted(distributions(), key=lambda package: package.name.lower()):
         name = re.sub(r"[-_.]+", "-", package.name).lower()
         component: Component = {

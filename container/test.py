@@ -1,4 +1,4 @@
-"""`make container-test`: build the image, try in it whatever must not lose a case, and say what came of it.
+"""`make container-test`: build the images, try in the challenge's whatever must not lose a case, say what came of it.
 
 Every run is as strict as a run can be: no network, a read-only root file system, a writable /tmp and output folder, an
 unprivileged user, a memory limit. Uses Docker, or beside this project ../shared/tools/container.sh.
@@ -23,7 +23,7 @@ from tests.support import hostile
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = ROOT.parent / "shared/tools/container.sh"
-TAG = "qmedsam:container-test"
+TAG, TAG_OF_FILES = "qmedsam:container-test", "qmedsam:container-test-files"
 PREDICT = "sh predict.sh --verbose"
 OK, FAILED, UNUSABLE, KILLED, STOPPED = 0, 1, 3, 137, 143  # exit statuses
 Checks = list[Callable[[Path], str]]
@@ -57,28 +57,47 @@ def build() -> None:
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def command(folder: Path, line: str, options: Iterable[str]) -> list[str]:
+def build_target(target: str, tag: str, folder: Path) -> None:
+    """Build a stage by its name. The stand-in knows the last one only: it gets a copy that ends with it."""
+    if not STAND_IN.exists():
+        command = ["docker", "build", "--target", target, "-t", tag, str(ROOT)]
+    else:
+        command = ["bash", str(STAND_IN), "build", str(folder / "context"), tag]
+        left_out = shutil.ignore_patterns(".git", ".venv", "datasets", "demo", "runs")
+        shutil.copytree(ROOT, folder / "context", ignore=left_out)
+        stages = re.match(rf".*^FROM \S+ AS {target}$.*?(?=^FROM )", (ROOT / "Dockerfile").read_text(), re.M | re.S)
+        (folder / "context" / "Dockerfile").write_text(stages[0])
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def command(folder: Path, line: str, options: Iterable[str], tag: str) -> list[str]:
     """Run `line` in the image on `folder`/in and `folder`/out."""
     if STAND_IN.exists():
-        return ["bash", str(STAND_IN), "run", TAG, str(folder / "in"), str(folder / "out"), "/bin/bash", "-c", line]
+        return ["bash", str(STAND_IN), "run", tag, str(folder / "in"), str(folder / "out"), "/bin/bash", "-c", line]
     strict = ["--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "-m", os.environ["MEMORY"]]
     mounts = ["-v", f"{folder}/in:/workspace/inputs", "-v", f"{folder}/out:/workspace/outputs"]
-    return ["docker", "run", *strict, *mounts, *options, TAG, "/bin/bash", "-c", line]
+    return ["docker", "run", *strict, *mounts, *options, tag, "/bin/bash", "-c", line]
 
 
-def start(folder: Path, line: str = PREDICT, memory: str = "8G", options: Iterable[str] = ()) -> subprocess.Popen[str]:
+def start(
+    folder: Path, line: str = PREDICT, memory: str = "8G", options: Iterable[str] = (), tag: str = TAG
+) -> subprocess.Popen[str]:
     (folder / "in").mkdir(exist_ok=True)
     (folder / "out").mkdir(exist_ok=True)
     (folder / "out").chmod(0o777)
     os.environ.update(MEMORY=memory, EXTRA_RUN_ARGS=" ".join(options))
     return subprocess.Popen(
-        command(folder, line, options), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace"
+        command(folder, line, options, tag),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        errors="replace",
     )
 
 
-def run(folder: Path, line: str = PREDICT, memory: str = "8G", options: Iterable[str] = ()) -> Ran:
+def run(folder: Path, line: str = PREDICT, memory: str = "8G", options: Iterable[str] = (), tag: str = TAG) -> Ran:
     began = time.perf_counter()
-    process = start(folder, line, memory, options)
+    process = start(folder, line, memory, options, tag)
     log = process.communicate()[0]
     return Ran(process.returncode, log, time.perf_counter() - began)
 
@@ -147,6 +166,38 @@ def bill_of_materials(folder: Path) -> str:
     assert {line.split()[0] for line in (ROOT / "requirements.lock").read_text().splitlines()[1:]} <= listed
     run(folder, "python -c 'import openvino_telemetry'").expect(FAILED, "ModuleNotFoundError")
     return f"{len(listed)} components"
+
+
+FILES_OF_ONES_OWN = """
+import SimpleITK as itk
+image = itk.GaussianSource(itk.sitkInt16, [64, 48, 12], [9.0] * 3, [40.0, 25.0, 6.0], 400.0) - 600
+image.SetSpacing([0.7, 0.8, 4.0])
+image.SetOrigin([-9.5, 20.25, 300.0])
+itk.WriteImage(image, "/tmp/ct.nii.gz")
+"""
+SAME_PLACE = """
+import highdicom, SimpleITK as itk
+ct, mask = map(itk.ReadImage, ("/tmp/ct.nii.gz", "outputs/mask.nii.gz"))
+sizes, spacings, origins = zip(*((some.GetSize(), some.GetSpacing(), some.GetOrigin()) for some in (ct, mask)))
+assert (sizes[0], spacings[0], origins[0]) == (sizes[1], spacings[1], origins[1])
+print(itk.GetArrayViewFromImage(mask).sum(), "voxels")
+"""
+
+
+def files_image(folder: Path) -> str:
+    """`--target files` segments a NIfTI file; the challenge's image has none of it, and says so"""
+    segment = "python -m inference segment /tmp/ct.nii.gz --box 24,12,2,50,36,10 -o outputs/mask.nii.gz"
+    lacking = run(folder, segment).expect(UNUSABLE, "'segment' is not in this image; docker build --target files")
+    assert len(lacking.log.splitlines()) == 1
+    run(folder, "! ls inference/files && ! python -c 'import SimpleITK'").expect(OK)
+    build_target("files", TAG_OF_FILES, folder)
+    write, check = (f"python -c '{script}'" for script in (FILES_OF_ONES_OWN, SAME_PLACE))
+    run(folder, f"{write} && {segment} && {check}", tag=TAG_OF_FILES).expect(OK, r"^[1-9]\d+ voxels$")
+    (folder / "out" / "mask.nii.gz").unlink()
+    write_small_cases(folder, 1)
+    run(folder, tag=TAG_OF_FILES).expect(OK)
+    assert results(folder) == cases(folder)
+    return "and segments cases too"
 
 
 def demo(folder: Path) -> str:
@@ -306,8 +357,8 @@ def thousand_cases(folder: Path) -> str:
 
 
 CHECKS: Checks = [
-    bill_of_materials, demo, ordinary_in_1_gb, large_image, large_volume, hostile_files, terminated, killed_outright,
-    full_disk, output_folders, weights, model_cache, shards, thousand_cases,
+    bill_of_materials, files_image, demo, ordinary_in_1_gb, large_image, large_volume, hostile_files, terminated,
+    killed_outright, full_disk, output_folders, weights, model_cache, shards, thousand_cases,
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import SUBCOMMANDS, parse
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
@@ -40,12 +40,29 @@ def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], o
     module = subcommand.module
 
     def run() -> int:
-        from importlib import import_module
-
         log_to_streams()
-        return int(import_module(module, __package__).main(arguments[1:]))
+        return int(_imported(arguments[0], module).main(arguments[1:]))
 
     return _guarded(run)
+
+
+def _imported(subcommand: str, name: str) -> Any:
+    """The module of a sub-command.
+
+    Raises:
+        SetupError: the container's image leaves it out.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(name, __package__)
+    except ModuleNotFoundError as error:
+        folder = (error.name or "").removeprefix(f"{__package__}.")
+        if folder == error.name:  # a library's
+            raise
+        raise SetupError(
+            f"'{subcommand}' is not in this image; docker build --target {folder} makes one that has it"
+        ) from error
 
 
 def run_program(
@@ -69,7 +86,10 @@ def run_program(
     def run() -> int:
         parsed = parse(arguments)
         log_to_streams(parsed.verbose)
-        return _run(parsed, find_jobs, keep)
+        try:
+            return _run(parsed, find_jobs, keep)
+        finally:
+            log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     return _guarded(run)
 
@@ -92,7 +112,6 @@ def _guarded(run: Callable[[], int]) -> int:
                   reason, sys.executable)  # fmt: skip
         return EXIT_SETUP
     finally:
-        log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         flush_streams()
 
 

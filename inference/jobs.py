@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KINDS_NAMED = 3  # a message names this many kinds of files at most
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 class Job(Protocol):
@@ -152,7 +153,7 @@ def _found(files: Sequence[Path]) -> str:
     kinds = Counter("folder" if path.is_dir() else _kind(path) for path in files).most_common()
     named = ", ".join(f"{count} {kind}" for kind, count in kinds[:KINDS_NAMED])
     more = " and others" if len(kinds) > KINDS_NAMED else ""
-    hint = "; pictures go one by one with --image" if any(kind in PICTURES for kind, _ in kinds) else ""
+    hint = "; `segment` takes such files" if any(kind in (*PICTURES, *SCANS, ".dcm") for kind, _ in kinds) else ""
     return f"found {named}{more}{hint}"
 
 

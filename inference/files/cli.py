@@ -175,9 +175,9 @@ class _Boxes:
         source: Path | None = self._parsed.box_from
         if source is None or not self._are_many or not source.is_dir():
             return source
-        from .itk import ENDINGS
+        from ..jobs import SCANS
 
-        names = [given.path.name, *(given.stem + ending for ending in ENDINGS)]
+        names = [given.path.name, *(given.stem + ending for ending in SCANS)]
         return next((source / name for name in names if (source / name).is_file()), source / given.path.name)
 
     def files(self, inputs: Iterable["Input"]) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import SetupError
 from ..jobs import PICTURES
 from .dicom import dicom_files, is_dicom
-from .itk import ENDINGS, ending
+from .itk import ending
 
 PICTURE, ITK, DICOM = "picture", "itk", "dicom"
 KNOWN = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, DICOM, PNG, JPEG, TIFF, BMP"
@@ -68,7 +68,7 @@ def _kind_in_folder(path: Path) -> str:
 
 
 def _kind_by_name(path: Path) -> str:
-    if ending(path) in ENDINGS:
+    if ending(path):
         return ITK
     return PICTURE if path.suffix.lower() in PICTURES else ""
 

@@ -10,12 +10,12 @@ import numpy as np
 from ..arrays import Array
 from ..cases.npz import regular_size
 from ..errors import CaseError
+from ..jobs import SCANS
 from .extra import silence, simpleitk
 from .grid import Grid
 from .image import Choice, Image, check_fits, known_modality
 
 NIFTI = (".nii", ".nii.gz")
-ENDINGS = (*NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd")
 CHUNK_BYTES = 1 << 20
 GZIP = 31  # zlib's window size where a gzip header comes first
 # What NRRD and MetaImage say of their dimensions, somewhere in what they begin with.
@@ -26,8 +26,8 @@ NOT_AT_RIGHT_ANGLES = "its axes are not at right angles (a sheared or degenerate
 
 
 def ending(path: Path) -> str:
-    """That of `ENDINGS` which a name has; empty where none."""
-    return next((known for known in ENDINGS if path.name.lower().endswith(known)), "")
+    """That of `SCANS` which a name has; empty where none."""
+    return next((known for known in SCANS if path.name.lower().endswith(known)), "")
 
 
 def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:

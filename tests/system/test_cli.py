@@ -243,6 +243,14 @@ def test_what_stops_a_subcommand_is_told_in_one_line(plugged_in, capsys):
     assert capsys.readouterr().err == "ERROR: no such folder\n"
 
 
+def test_a_subcommand_that_an_image_leaves_out_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(SUBCOMMANDS, "other", Subcommand("something else", ".others.cli"))
+    assert main(["other"]) == EXIT_SETUP
+    assert capsys.readouterr().err == (
+        "ERROR: 'other' is not in this image; docker build --target others makes one that has it\n"
+    )
+
+
 def test_version(run):
     result = run("--version")
     assert (result.returncode, result.stdout) == (EXIT_OK, f"qmedsam {__version__}\n")
@@ -253,8 +261,8 @@ def test_version(run):
     [
         ([], "the folder is empty"),
         ([".hidden.npz"], "the folder is empty"),
-        (["a.nii.gz", "b.nii.gz", "c.NII.gz", "cases/"], "found 3 .nii.gz, 1 folder"),
-        (["a.png", "b.png", "notes"], "found 2 .png, 1 file; pictures go one by one with --image"),
+        (["a.nii.gz", "b.nii.gz", "c.NII.gz", "cases/"], "found 3 .nii.gz, 1 folder; `segment` takes such files"),
+        (["a.png", "b.png", "notes"], "found 2 .png, 1 file; `segment` takes such files"),
         (["a.NPZ"], "found 1 .npz"),
     ],
 )

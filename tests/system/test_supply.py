@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,25 @@ def pins(name: str) -> set[str]:
     return set(re.findall(r"^[\w-]+==\S+", (ROOT / name).read_text(), re.MULTILINE))
 
 
-def test_the_lock_file_is_the_pins_with_hashes():
+def test_the_lock_files_are_the_pins_with_hashes():
     assert pins("requirements.lock") == pins("requirements.txt")
-    for line in (ROOT / "requirements.lock").read_text().splitlines()[1:]:
-        assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line)
+    of_files = pins("requirements-files.lock")  # with what the pinned ones need
+    assert of_files > {pin.lower() for pin in pins("requirements-files.txt")}
+    assert not of_files & pins("requirements.lock")
+    for name in ("requirements.lock", "requirements-files.lock"):
+        for line in (ROOT / name).read_text().splitlines()[1:]:
+            assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line)
+
+
+def test_the_lock_of_the_files_image_holds_all_that_its_libraries_need():
+    locked = {pin.split("==")[0] for name in ("requirements.lock", "requirements-files.lock") for pin in pins(name)}
+    for name in locked - {"openvino"}:  # its telemetry is left out
+        needed = filter(applies, map(Requirement, requires(name) or ()))
+        assert {part.name.lower().replace("_", "-") for part in needed} <= locked
+
+
+def applies(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +110,31 @@ def test_both_licences_are_named_wherever_the_project_says_what_it_is(licence):
     assert label == "Apache-2.0 AND LicenseRef-QMedSAM-weights"
 
 
+def stages() -> dict[str, str]:
+    """The parts of the Dockerfile by name."""
+    parts = re.split(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def copied(stage: str) -> list[str]:
+    return [name for names in re.findall(r"^COPY (.+) \S+$", stage, re.MULTILINE) for name in names.split()]
+
+
+def test_the_image_that_is_built_by_default_holds_the_runtime_and_no_more():
+    packages = {f"inference/{path.parent.name}" for path in (ROOT / "inference").glob("*/__init__.py")}
+    runtime = copied(stages()["runtime"])
+    assert {name for name in runtime if name in packages | {"inference"}} == packages - {"inference/files"}
+    assert [name for name in runtime if name.startswith("requirements")] == ["requirements.lock"]
+    assert "inference/files" in copied(stages()["files"])
+    *_, default = stages()
+    assert default == "challenge"
+    assert copied(stages()[default]) == []
+
+
 def test_what_the_dockerfile_copies_reaches_the_builder_and_the_licences_with_it():
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    sources = [ROOT / name for names in copied for name in names.split()]
-    assert all(source.exists() for source in sources)
+    names = [name for stage in stages().values() for name in copied(stage)]
+    sources = [source for name in names for source in ROOT.glob(name)]
+    assert all(any(ROOT.glob(name)) for name in names)
     files = [[source] if source.is_file() else list(source.rglob("*.*")) for source in sources]
     assert all(any(map(reaches_the_builder, some)) for some in files)
     assert all(reaches_the_builder(ROOT / name) for name in ("LICENSE", "weights/LICENSE.md", "weights/DATASETS.md"))

@@ -11,7 +11,7 @@ from inference.cases.npz import read_arrays
 from inference.errors import CaseError
 from inference.files.dicom import read_dicom
 from inference.files.image import Choice, Image
-from inference.files.itk import ENDINGS, NIFTI, ending, read_itk
+from inference.files.itk import NIFTI, ending, read_itk
 from inference.files.label_map import check_same_grid
 from inference.files.layout import layout_of
 from inference.memory_limit import memory_limit
@@ -96,7 +96,7 @@ def read_labels(path: Path, image: Image) -> OnOneGrid:
         CaseError: unreadable, of an unknown kind, or the two do not cover the same voxels.
     """
     layout = layout_of(image.grid)
-    if path.is_dir() or ending(path) in ENDINGS:
+    if path.is_dir() or ending(path):
         labels = read_volume(path)
         check_same_grid(labels.grid, image.grid)
         arranged = layout_of(labels.grid).arrange(labels.values)
