@@ -1,7 +1,6 @@
 """NIfTI, NRRD and MetaImage, read by SimpleITK."""
 
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from ..jobs import SCANS
 from .extra import silence, simpleitk
 from .grid import Grid
 from .image import Choice, Image, check_fits, known_modality
+from .whole import HEADER_BYTES, Stream, compressed_part, stream_bytes
 
 NIFTI = (".nii", ".nii.gz")
-CHUNK_BYTES = 1 << 20
-GZIP = 31  # zlib's window size where a gzip header comes first
 # What NRRD and MetaImage say of their dimensions, somewhere in what they begin with.
 DIMENSIONS = re.compile(rb"^(?:dimension:|NDims\s*=)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
-HEADER_BYTES = 1 << 16
 METAIMAGE_MODALITY = "MET_MOD_"
 NOT_AT_RIGHT_ANGLES = "its axes are not at right angles (a sheared or degenerate transform): resample it first"
 
@@ -43,7 +40,7 @@ def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:
     size, channels = list(reader.GetSize()), reader.GetNumberOfComponents()
     value_bytes = channels * _bytes_of(reader.GetPixelID())
     check_fits(size, value_bytes, max_bytes)
-    _check_whole(path, reader, int(np.prod(size)) * value_bytes)
+    data_bytes = int(np.prod(size)) * value_bytes
     if len(size) == 4:
         _choose_volume(reader, size, choice.volume)
     try:
@@ -52,6 +49,7 @@ def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:
             stored = simpleitk().GetArrayFromImage(image)
     except RuntimeError as error:
         raise CaseError("damaged or truncated") from error
+    _check_whole(path, reader, stored, data_bytes)
     grid = _grid(image)
     if not np.isfinite([*grid.spacing, *grid.origin, *grid.direction.ravel()]).all():
         raise CaseError(NOT_AT_RIGHT_ANGLES)
@@ -112,39 +110,27 @@ def _bytes_of(pixel_id: int) -> int:
     return int(bits) // 8 if bits else 8
 
 
-def _check_whole(path: Path, reader: Any, data_bytes: int) -> None:
-    """Raise CaseError where a NIfTI file ends early or is damaged, which ITK fills with zeros and says nothing of."""
-    kind = ending(path)
-    if kind not in NIFTI:
+def _check_whole(path: Path, reader: Any, stored: Array, data_bytes: int) -> None:
+    """Raise CaseError where a file ends early or is damaged, and ITK says nothing of it.
+
+    Args:
+        stored: what was read.
+        data_bytes: what all voxels of the file take as they are read.
+    """
+    if ending(path) not in NIFTI:
+        if stream := compressed_part(path):
+            stream_bytes(stream, 0, stored, data_bytes)
         return
-    stored = data_bytes
     if reader.HasMetaDataKey("bitpix"):  # values with a slope are stored in another type than they are read in
-        stored = int(np.prod(reader.GetSize())) * int(reader.GetMetaData("bitpix")) // 8
-    offset = int(float(reader.GetMetaData("vox_offset"))) if reader.HasMetaDataKey("vox_offset") else 0
-    needed = stored + offset
-    held = _gzip_bytes(path, needed) if kind == ".nii.gz" else path.stat().st_size
+        data_bytes = int(np.prod(reader.GetSize())) * int(reader.GetMetaData("bitpix")) // 8
+    header_bytes = int(float(reader.GetMetaData("vox_offset"))) if reader.HasMetaDataKey("vox_offset") else 0
+    needed = header_bytes + data_bytes
+    if ending(path) == ".nii":
+        held = path.stat().st_size
+    else:
+        held = stream_bytes(Stream(path, 0), header_bytes, stored, needed)
     if held < needed:
         raise CaseError(f"truncated: {held} bytes of {needed}")
-
-
-def _gzip_bytes(path: Path, most: int) -> int:
-    """How many bytes a gzip file holds, counted up to `most`, none of which are kept.
-
-    Raises:
-        CaseError: it is damaged.
-    """
-    held, stream = 0, zlib.decompressobj(GZIP)
-    try:
-        with open(path, "rb") as file:
-            while held < most and (data := file.read(CHUNK_BYTES)):
-                while data and held < most:
-                    held += len(stream.decompress(data, CHUNK_BYTES))
-                    data = stream.unconsumed_tail
-                    if stream.eof:  # several gzip files in a row are one
-                        data, stream = stream.unused_data, zlib.decompressobj(GZIP)
-    except zlib.error as error:
-        raise CaseError("damaged: it cannot be decompressed") from error
-    return held
 
 
 def _choose_volume(reader: Any, size: list[int], volume: int | None) -> None:

@@ -113,12 +113,27 @@ def test_truncated(tmp_path, ending, part, capfd):
     refused(path, "truncated", capfd)
 
 
-def test_damaged_inside(tmp_path, capfd):
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_damage_in_what_is_compressed(tmp_path, ending, capfd):
+    """Also that of a single bit, of which decompressors may make other values without a word."""
     noise = np.random.default_rng(0).integers(0, 1000, (40, 32, 9)).astype(np.int16)
-    data = bytearray(write_image(tmp_path / "a.nii.gz", noise, LPS).read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
-    (tmp_path / "a.nii.gz").write_bytes(data)
-    refused(tmp_path / "a.nii.gz", "damaged|truncated", capfd)
+    path = write_image(tmp_path / f"a{ending}", noise, LPS)
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)), str(path), True)
+    (tmp_path / "a.raw").unlink(missing_ok=True)  # what was not compressed
+    np.testing.assert_array_equal(read_itk(path, Choice(), MOST).values, noise.T)
+    data_file = max(tmp_path.iterdir(), key=lambda file: file.stat().st_size)
+    data = data_file.read_bytes()
+    for place in np.linspace(0.2, 0.9, 10) * len(data):
+        flipped = bytearray(data)
+        flipped[int(place)] ^= 16
+        data_file.write_bytes(flipped)
+        refused(path, "damaged|truncated", capfd)
+
+
+def test_more_after_the_voxels_is_no_damage(tmp_path):
+    path = write_image(tmp_path / "a.nii.gz", scan(), LPS)
+    path.write_bytes(path.read_bytes() + gzip.compress(b"more"))
+    np.testing.assert_array_equal(read_itk(path, Choice(), MOST).values, scan().T)
 
 
 def refused(path, reason, capfd, most=MOST):
