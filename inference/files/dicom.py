@@ -95,6 +95,9 @@ def _read(path: Path, choice: Choice, max_bytes: int) -> Image:
     modality, _ = known_modality(choice.modality, str(item.get("Modality", "")) or "OT", values)
     paths = [header.path for header in headers]
     has_geometry = "ImagePositionPatient" in item or _frame_groups(item) is not None
+    if "ImagePositionPatient" in item and "PixelSpacing" not in item:
+        warnings.append("says nothing of how far apart pixels are: taken for 1 mm")
+        has_geometry = False
     return Image(values, grid, modality, frame_notes, warnings, paths, has_geometry)
 
 

@@ -66,8 +66,7 @@ def file_case(image: Image, objects: Sequence[Object], window: Window | None, ke
         volume = to_grey(arranged, window)
     is_volume = len(arranged) > 1
     if is_volume:
-        where = describe(layout, image.grid) if image.has_geometry else "slices along z of the file"
-        notes.insert(0, f"{where}; {_shown(image, window)}")
+        notes.insert(0, f"{describe(layout, image.grid, image.has_geometry)}; {_shown(image, window)}")
     else:
         notes.insert(0, f"one slice; {_shown(image, window)}")
     of_file = np.array([item.box for item in objects])

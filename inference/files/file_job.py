@@ -79,7 +79,10 @@ class FileJob:
         image = read(self.input.path, self.choice, max_bytes)
         if self.mask:
             own = [*own, *_from_mask(self.mask, image, max_bytes)]
-        return file_case(image, objects_of(own, image.grid), self.window, self.is_measured)
+        objects = objects_of(own, image.grid)
+        if self._is_seg:
+            dicom_seg.check_seg_fits(objects, image.grid.size, max_bytes)
+        return file_case(image, objects, self.window, self.is_measured)
 
     def write(self, case: Case, segs: Array) -> None:
         """The label map, in the order of the file."""
@@ -89,15 +92,19 @@ class FileJob:
         else:
             arranged = labels_of(segs, case.objects).reshape(case.shape)
             stored = case.layout.restore(arranged)
-            name = self.result.name.lower()
-            if name.endswith(MASK_SUFFIXES):
+            if self.result.name.lower().endswith(MASK_SUFFIXES):
                 self._write_flat(stored)
-            elif name.endswith(dicom_seg.ENDINGS):
-                dicom_seg.write_dicom_seg(self.result, stored, case.image.slices, case.objects)
+            elif self._is_seg:
+                thickness = case.image.grid.spacing[2]
+                dicom_seg.write_dicom_seg(self.result, stored, case.image.slices, thickness, case.objects)
             else:
                 write_label_file(self.result, stored, case.image.grid, case.objects)
         if self.is_measured:
             self.findings.rows += measure(self.input.path.name, case, segs)
+
+    @property
+    def _is_seg(self) -> bool:
+        return self.result.name.lower().endswith(dicom_seg.ENDINGS)
 
     def _formats(self) -> tuple[str, ...]:
         return (*WRITTEN, *MASK_SUFFIXES, *(dicom_seg.ENDINGS if self.input.kind == DICOM else ()))

@@ -69,11 +69,13 @@ def layout_of(grid: Grid) -> Layout:
     return Layout(order, (flipped[0], flipped[1], flipped[2]), grid.size)
 
 
-def describe(layout: Layout, grid: Grid) -> str:
-    """`slices along z of the file (axial), 5 mm apart`."""
+def describe(layout: Layout, grid: Grid, has_geometry: bool) -> str:
+    """`slices along z of the file (axial), 5 mm apart`; how they lie only where the file says so."""
     axis = layout.order[0]
-    plane = PLANES[_patient_axes(grid.direction)[axis]]
-    return f"slices along {FILE_AXES[axis]} of the file ({plane}), {grid.spacing[axis]:.4g} mm apart"
+    along = f"slices along {FILE_AXES[axis]} of the file"
+    if not has_geometry:
+        return along
+    return f"{along} ({PLANES[_patient_axes(grid.direction)[axis]]}), {grid.spacing[axis]:.4g} mm apart"
 
 
 def _patient_axes(direction: Float64Array) -> tuple[int, ...]:

@@ -9,7 +9,9 @@ from pydicom.uid import EncapsulatedPDFStorage, generate_uid
 
 from inference.errors import CaseError
 from inference.files.dicom import read_dicom
+from inference.files.dicom_seg import check_seg_fits
 from inference.files.image import Choice
+from inference.files.prompts import Object
 from tests.support.dicom_files import PATIENT, write_multi_frame, write_series
 from tests.support.phantom_files import ORIENTATIONS, affine, box_of, mask, oblique, scan, segment, stored
 
@@ -59,6 +61,28 @@ def test_names_and_labels_of_segments(tmp_path):
     assert seg.PatientName == PATIENT
 
 
+def test_what_may_be_empty_in_dicom_may_lack(tmp_path):
+    """As in series that SimpleITK has written, or that were made anonymous."""
+    folder = write_series(tmp_path / "scan", scan(), affine(*STRAIGHT))
+    for path in folder.iterdir():
+        item = pydicom.dcmread(path)
+        for name in ("PatientBirthDate", "PatientSex", "StudyID", "StudyTime", "AccessionNumber", "SliceThickness"):
+            delattr(item, name)
+        item.save_as(path)
+    assert segment(folder, "--box", box_of(mask()), "--window", "0,2000", "-o", tmp_path / "a.seg.dcm") == 0
+    volume = highdicom.seg.segread(tmp_path / "a.seg.dcm").get_volume(combine_segments=True)
+    np.testing.assert_array_equal(in_grid(volume, affine(*STRAIGHT), mask().shape), mask())
+
+
+def test_a_seg_of_many_objects_is_held_against_the_memory():
+    """Of 512 x 512 pixels: a bit for each on every slice of every object, some times over."""
+    objects = [Object(label, "", np.array([0, 0, 0, 9, 9, 99.0])) for label in range(1, 201)]
+    objects.append(Object(201, "", np.full(6, np.nan)))
+    with pytest.raises(CaseError, match=r"a DICOM SEG of 201 objects on 20001 slices .* needs 2\d{3} MB of memory"):
+        check_seg_fits(objects, (512, 512, 100), 2 * 2**30)
+    check_seg_fits(objects[:20], (512, 512, 100), 2 * 2**30)
+
+
 def test_multi_frame(tmp_path):
     lps = affine(*STRAIGHT, oblique())
     path = write_multi_frame(tmp_path / "a.dcm", scan(), lps)
@@ -76,6 +100,18 @@ def test_frames_without_positions_are_slices(tmp_path):
     path = write_multi_frame(tmp_path / "a.dcm", scan(), affine(*STRAIGHT), positions=False)
     image = read_dicom(path, Choice(), MOST)
     assert image.notes == ["9 frames without positions, taken for slices 1 mm apart"]
+    assert not image.has_geometry
+
+
+def test_pixels_without_a_distance_are_1_mm_apart_with_a_warning(tmp_path):
+    folder = write_series(tmp_path / "scan", scan(), affine(*STRAIGHT))
+    for path in folder.iterdir():
+        item = pydicom.dcmread(path)
+        del item.PixelSpacing
+        item.save_as(path)
+    image = read_dicom(folder, Choice(), MOST)
+    assert image.warnings == ["says nothing of how far apart pixels are: taken for 1 mm"]
+    assert image.grid.spacing == (1, 1, 4)
     assert not image.has_geometry
 
 
