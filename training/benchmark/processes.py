@@ -29,12 +29,14 @@ class Run:
     Attributes:
         started: when, seconds of `time.perf_counter`, which all processes of a machine share.
         seconds: wall time.
+        cpu_seconds: of all cores, which other work on the machine disturbs less.
         peak_mb: largest resident memory, MiB.
         output: its standard output.
     """
 
     started: float
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     output: str
 
@@ -97,7 +99,8 @@ def run_process(command: list[str], env: dict[str, str]) -> Run:
         if process.returncode != 0:
             raise BenchmarkError(f"{' '.join(command)}\n  {_last_line(errors) or f'status {process.returncode}'}")
         output.seek(0)
-        return Run(started, seconds, usage.ru_maxrss / 1024, output.read().decode(errors="replace"))
+        cpu_seconds, peak_mb = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        return Run(started, seconds, cpu_seconds, peak_mb, output.read().decode(errors="replace"))
 
 
 def interleave(

@@ -30,7 +30,7 @@ from training.benchmark.zoom_table import zoom_rows
 
 
 def contender(name, seconds, peak_mb=100.0, repeats=1):
-    return Contender(name, [], repeats, runs=[Run(0.0, value, peak_mb, "") for value in seconds])
+    return Contender(name, [], repeats, runs=[Run(0.0, value, value, peak_mb, "") for value in seconds])
 
 
 def test_resampling_moves_boxes_with_the_image():
