@@ -19,8 +19,10 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 # Of the distance between slices.
 POSITION_TOLERANCE = 0.05
 INVERTED = "MONOCHROME1"
+HALVED = "YBR_FULL_422"  # two pixels share their colours
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "PALETTE COLOR")
-NO_IMAGES = ("SEG", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "DOC", "ECG")
+NO_IMAGES = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "DOC", "ECG")
+DIRECTORY = "DICOMDIR"  # lists the files of a disc
 # Where an attribute is said of a value as a floating-point number, or where it is encrypted.
 FLOAT_DATA, ENCRYPTED = ("FloatPixelData", "DoubleFloatPixelData"), "EncryptedAttributesSequence"
 
@@ -44,8 +46,9 @@ def is_dicom(path: Path) -> bool:
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder, by name; not of the folders in it."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and is_dicom(path))
+    """The DICOM files of a folder, by name, but for its directory; not of the folders in it."""
+    files = (path for path in folder.iterdir() if path.is_file() and path.name != DIRECTORY)
+    return sorted(filter(is_dicom, files))
 
 
 def read_dicom(path: Path, choice: Choice, max_bytes: int) -> Image:
@@ -94,10 +97,11 @@ def _read(path: Path, choice: Choice, max_bytes: int) -> Image:
     values, warnings = finite(_values(stored, item, is_colour))
     modality, _ = known_modality(choice.modality, str(item.get("Modality", "")) or "OT", values)
     paths = [header.path for header in headers]
-    has_geometry = "ImagePositionPatient" in item or _frame_groups(item) is not None
-    if "ImagePositionPatient" in item and "PixelSpacing" not in item:
-        warnings.append("says nothing of how far apart pixels are: taken for 1 mm")
-        has_geometry = False
+    has_geometry = _frame_groups(item) is not None
+    if not has_geometry and "ImagePositionPatient" in item:
+        has_geometry = "PixelSpacing" in item and (frames == 1 or "SpacingBetweenSlices" in item)
+        if "PixelSpacing" not in item:
+            warnings.append("says nothing of how far apart pixels are: taken for 1 mm")
     return Image(values, grid, modality, frame_notes, warnings, paths, has_geometry)
 
 
@@ -131,7 +135,7 @@ def _image_headers(paths: Sequence[Path]) -> list[Header]:
     headers = [_header(path) if len(paths) == 1 else _named_header(path) for path in paths]
     images = [header for header in headers if _is_image(header.item)]
     if not images:
-        kinds = sorted({str(getattr(header.item.get("SOPClassUID"), "name", "unknown")) for header in headers})
+        kinds = sorted({_kind(header.item) for header in headers})
         raise CaseError(f"holds no image ({', '.join(kinds)})" if kinds else "holds no DICOM files")
     for header in images:
         _check_complete(header)
@@ -146,11 +150,17 @@ def _named_header(path: Path) -> Header:
         raise CaseError(f"{path.name}: {error}") from error
 
 
+def _kind(item: Any) -> str:
+    """What a file is, by the name that DICOM has for it."""
+    return str(getattr(item.file_meta.get("MediaStorageSOPClassUID"), "name", "unknown"))
+
+
 def _is_image(item: Any) -> bool:
     if ENCRYPTED in item and "Rows" not in item:
         raise CaseError("its image attributes are encrypted: decrypt it first")
-    kind = getattr(item.file_meta.get("MediaStorageSOPClassUID"), "name", "")
-    if "Rows" not in item and "Image" in kind:  # other objects may lie beside images, but none of these must get lost
+    if "Rows" not in item and "Image" in _kind(
+        item
+    ):  # other objects may lie beside images, but none of these must get lost
         raise CaseError("a damaged DICOM file: an image that ends before its size")
     return "Rows" in item and "Columns" in item and item.get("Modality") not in NO_IMAGES
 
@@ -161,6 +171,8 @@ def _check_complete(header: Header) -> None:
     try:
         compressed = item.file_meta.TransferSyntaxUID.is_compressed
         values = item.Rows * item.Columns * item.SamplesPerPixel * int(item.get("NumberOfFrames", 1) or 1)
+        if item.get("PhotometricInterpretation") == HALVED:
+            values = values * 2 // 3
         needed = values * item.BitsAllocated // 8
     except (AttributeError, ValueError, TypeError) as error:
         raise CaseError("a DICOM file without the attributes of an image") from error
@@ -298,7 +310,7 @@ def _grid(image: Any, item: Any, frames: int) -> tuple[Grid, list[str]]:
         return Grid(size, spacing, origin, direction), []
     groups = _frame_groups(item)
     if groups is None:
-        apart = float(item.get("SpacingBetweenSlices") or 1)
+        apart = abs(float(item.get("SpacingBetweenSlices") or 1))  # of nuclear medicine it may have a sign
         return Grid(size, (*spacing[:2], apart), origin, direction), [
             f"{frames} frames without positions, taken for slices {apart:g} mm apart"
         ]
