@@ -16,6 +16,10 @@ class CaseError(Exception):
     """One case cannot be segmented. The message is the reason in one line, without the file name."""
 
 
+class FormatError(CaseError):
+    """The format of the result cannot hold it: what lies at its place is no earlier result of this case."""
+
+
 class SetupError(Exception):
     """The run cannot start: weights, input or output are missing or unusable."""
 

@@ -21,14 +21,16 @@ def refuse_overwriting(jobs: Sequence[Job], read: Iterable[Path]) -> None:
         SetupError: a job would replace one of them, or two files would be written to the same place.
     """
     originals = {_file(path): path for path in read}
-    places: set[object] = set()
+    places: dict[object, Path] = {}
     for job in jobs:
+        if job.overlay and _place(job.overlay) == _place(job.result):
+            raise SetupError(f"{job.overlay}: masks and overlay would both be written there; choose another folder")
         for target in targets(job):
             if original := originals.get(_file(target)):
                 raise SetupError(f"{target}: would replace {original}, which this run reads; choose another place")
-            if _place(target) in places:
-                raise SetupError(f"{target}: masks and overlay would both be written there; choose another folder")
-            places.add(_place(target))
+            other = places.setdefault(_place(target), job.source)
+            if other != job.source:
+                raise SetupError(f"{target}: would be the result of {other} and of {job.source}; rename one of them")
 
 
 def refuse_input_folder(inputs: Path, outputs: Path, overlays: Path | None) -> None:

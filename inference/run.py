@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .cases.case import Case
-from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, only_case_errors
+from .errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, FormatError, only_case_errors
 from .jobs import Job, shown_name, targets
 from .memory_limit import MB, peak, reset_peak
 from .model.pair import ModelPair
@@ -98,6 +98,8 @@ def _run_job(
                 from .cases.overlay import write_overlay
 
                 write_overlay(job.overlay, case, segs, windows if overlay_windows else ())
+    except FormatError:
+        raise
     except CaseError as error:
         raise CaseError(f"{error}{_remove(earlier)}") from error
     where = f" -> {job.result}" if job.tells_result else ""

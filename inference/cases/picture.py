@@ -68,6 +68,12 @@ def read_picture(path: Path, boxes: list[list[float]], max_bytes: int) -> Case:
     return replace(case, warnings=warnings + case.warnings)
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as one of the kinds that OpenCV reads."""
+    name: Any = os.fsencode(path)  # as text, a name that is no UTF-8 crashes OpenCV
+    return bool(cv2.haveImageReader(name))
+
+
 def _check_png(data: bytes) -> None:
     """Raise CaseError where a chunk says that it is longer than its file: OpenCV allocates what it says, up to 4 GB."""
     start = len(PNG)
@@ -89,10 +95,10 @@ def _decode(path: Path, data: bytes) -> tuple[Array, int, int]:
     try:
         buffer = np.frombuffer(data, np.uint8)
         picture, kinds, metadata = cv2.imdecodeWithMetadata(buffer, cv2.IMREAD_UNCHANGED) if data else (None, (), ())
-        name: Any = os.fsencode(path)  # as text, a name that is no UTF-8 crashes OpenCV
         if picture is None:
-            known = bool(data) and cv2.haveImageReader(name)
+            known = bool(data) and is_picture(path)
             raise CaseError("a damaged picture" if known else "not a picture in a format that OpenCV reads")
+        name: Any = os.fsencode(path)  # as in `is_picture`
         frames = cv2.imcount(name)  # reads headers only
     except cv2.error as error:
         reason = " ".join(str(getattr(error, "err", error)).split())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cli import left_to_do, run_program
 from ..errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
-from .arguments import parse
+from .arguments import FORMATS, parse
 
 if TYPE_CHECKING:
     from ..jobs import Job
@@ -63,6 +63,8 @@ class FilesRun:
         from .inputs import PICTURE, all_files, find_inputs
 
         inputs, are_many = find_inputs(parsed.input)
+        if are_many and parsed.output.name.lower().endswith(FORMATS) and not parsed.output.is_dir():
+            raise SetupError(f"{parsed.input} is a folder of images: -o is a folder for their masks, not a file")
         if parsed.input.is_dir():
             refuse_input_folder(parsed.input, parsed.output if are_many else parsed.output.parent, parsed.overlay)
         if any(some.kind != PICTURE for some in inputs):

@@ -1,13 +1,13 @@
 """COCO: boxes of pictures, and masks as run lengths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, BoolArray
-from .prompts import Object, Prompt
+from .prompts import Object, Prompt, one_per_label
 
 
 def coco_prompts(content: Mapping[str, Any]) -> list[Prompt]:
@@ -20,9 +20,8 @@ def coco_prompts(content: Mapping[str, Any]) -> list[Prompt]:
         category = annotation.get("category_id")
         # The far edge of the last pixel becomes the last pixel.
         numbers = (left, top, left + max(0.0, width - 1), top + max(0.0, height - 1))
-        prompts.append(
-            Prompt(numbers, name=names.get(category, ""), file=files[annotation["image_id"]], category=category)
-        )
+        image = annotation["image_id"]
+        prompts.append(Prompt(numbers, name=names.get(category, ""), file=files[image], category=category, image=image))
     return prompts
 
 
@@ -45,13 +44,15 @@ class Segmented(NamedTuple):
 
 def coco_images(pictures: Sequence[Segmented]) -> dict[str, Any]:
     """What COCO says of pictures: an annotation per object, with its mask as run lengths."""
-    categories = _categories(pictures)
+    categories = _numbered(_category(item) for picture in pictures for item in picture.objects)
+    numbers = _numbered(map(_image, pictures))
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, (file, segs, objects) in enumerate(pictures, 1):
+    for picture in pictures:
+        number, (file, segs, objects) = numbers[_image(picture)], picture
         height, width = segs.shape
         images.append({"id": number, "file_name": file, "height": height, "width": width})
-        for item in objects:
+        for item in one_per_label(objects):
             mask = segs == item.label
             annotations.append(
                 {
@@ -89,9 +90,13 @@ def _category(item: Object) -> tuple[int | None, str]:
     return item.category, item.name
 
 
-def _categories(pictures: Sequence[Segmented]) -> dict[tuple[int | None, str], int]:
-    """A number for each category: its own, else the next that is free."""
-    found = {_category(item): 0 for picture in pictures for item in picture.objects}
-    taken = {number for number, _ in found if number is not None}
-    free = (number for number in range(1, len(found) + len(taken) + 1) if number not in taken)
-    return {key: key[0] if key[0] is not None else next(free) for key in found}
+def _image(picture: Segmented) -> tuple[int | None, str]:
+    return next((item.image for item in picture.objects), None), picture.file
+
+
+def _numbered(keys: Iterable[tuple[int | None, str]]) -> dict[tuple[int | None, str], int]:
+    """A number for each number and name: its own, else the next that is free."""
+    distinct = dict.fromkeys(keys)
+    taken = {number for number, _ in distinct}
+    free = (number for number in range(1, len(distinct) + len(taken) + 1) if number not in taken)
+    return {key: key[0] if key[0] is not None else next(free) for key in distinct}

@@ -13,7 +13,7 @@ from ..errors import CaseError, does_not_fit
 from .dicom import read_headers
 from .extra import highdicom, pydicom, silence
 from .image import GREY_AND_LABELS, WRITING
-from .prompts import Object
+from .prompts import Object, one_per_label
 
 ENDINGS = (".seg.dcm", ".dcm")
 LONGEST_LABEL = 64  # characters of the name of a segment
@@ -63,9 +63,9 @@ def write_dicom_seg(
     """
     library = highdicom()
     items = [_complete(item, thickness) for item in read_headers(slices)]
-    known = {item.label: item for item in objects}
-    numbers = np.zeros(max(known) + 1, np.min_scalar_type(len(known)))
-    numbers[list(known)] = np.arange(1, len(known) + 1)
+    described = one_per_label(objects)
+    numbers = np.zeros(max(item.label for item in described) + 1, np.min_scalar_type(len(described)))
+    numbers[[item.label for item in described]] = np.arange(1, len(described) + 1)
     segments = numbers[labels]
     try:
         with silence():
@@ -73,7 +73,7 @@ def write_dicom_seg(
                 source_images=items,
                 pixel_array=segments,
                 segmentation_type=library.seg.SegmentationTypeValues.BINARY,
-                segment_descriptions=[_describe(i, item) for i, item in enumerate(known.values(), 1)],
+                segment_descriptions=[_describe(i, item) for i, item in enumerate(described, 1)],
                 series_instance_uid=library.UID(),
                 series_number=int(items[0].get("SeriesNumber") or 0) + 1000,
                 sop_instance_uid=library.UID(),

@@ -44,7 +44,9 @@ def _library(name: str) -> Any:
     try:
         library = importlib.import_module(name)
     except ImportError as error:
-        raise SetupError(f"reading or writing such files needs {name}: pip install qmedsam[files]") from error
+        raise SetupError(
+            f"such files need {name}, of the extra 'files': pip install '.[files]' where QMedSAM's sources are"
+        ) from error
     if name == "SimpleITK":
         library.ProcessObject.SetGlobalWarningDisplay(False)
     return library

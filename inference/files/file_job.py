@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..cases.case import Case
-from ..errors import CaseError
+from ..errors import CaseError, FormatError
 from ..options import MASK_SUFFIXES, Window
 from . import dicom_seg
 from .coco import base_name
@@ -77,6 +77,8 @@ class FileJob:
         check_ending(self.result, self._formats())
         read = read_dicom if self.input.kind == DICOM else read_itk
         image = read(self.input.path, self.choice, max_bytes)
+        if self._is_flat and 1 not in image.grid.size:
+            raise FormatError(f"a volume is written as {', '.join(WRITTEN)}, a picture holds one slice")
         if self.mask:
             own = [*own, *_from_mask(self.mask, image, max_bytes)]
         objects = objects_of(own, image.grid)
@@ -92,7 +94,7 @@ class FileJob:
         else:
             arranged = labels_of(segs, case.objects).reshape(case.shape)
             stored = case.layout.restore(arranged)
-            if self.result.name.lower().endswith(MASK_SUFFIXES):
+            if self._is_flat:
                 self._write_flat(stored)
             elif self._is_seg:
                 thickness = case.image.grid.spacing[2]
@@ -101,6 +103,10 @@ class FileJob:
                 write_label_file(self.result, stored, case.image.grid, case.objects)
         if self.is_measured:
             self.findings.rows += measure(self.input.path.name, case, segs)
+
+    @property
+    def _is_flat(self) -> bool:
+        return self.result.name.lower().endswith(MASK_SUFFIXES)
 
     @property
     def _is_seg(self) -> bool:
@@ -114,6 +120,8 @@ class FileJob:
 
         if self.mask:
             raise CaseError("pictures take boxes, no rough masks")
+        if self.window:
+            raise CaseError("pictures have no --window")
         check_ending(self.result, MASK_SUFFIXES)
         objects = objects_of(own, None)
         case = read_picture(self.input.path, [item.box[[0, 1, 3, 4]].tolist() for item in objects], max_bytes)
@@ -128,8 +136,6 @@ class FileJob:
     def _write_flat(self, stored: Array) -> None:
         from ..cases.picture import write_mask
 
-        if 1 not in stored.shape:
-            raise CaseError(f"a volume is written as {', '.join(WRITTEN)}, a picture holds one slice")
         write_mask(self.result, np.ascontiguousarray(np.squeeze(stored, axis=stored.shape.index(1))))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..errors import SetupError
 from ..jobs import PICTURES
-from .dicom import dicom_files, is_dicom
+from .dicom import DIRECTORY, dicom_files, is_dicom
 from .itk import ending
 
 PICTURE, ITK, DICOM = "picture", "itk", "dicom"
@@ -51,26 +51,39 @@ def find_inputs(path: Path) -> tuple[list[Input], bool]:
     except OSError as error:
         raise SetupError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not found:
-        raise SetupError(f"{path}: no images in it; known are {KNOWN}")
+        raise SetupError(f"{path}: no images in it, nor a DICOM series in a folder of it; known are {KNOWN}")
     return found, True
 
 
 def _kind(path: Path) -> str:
-    """Of a file that the user has named: where its ending is not known, what it begins with decides."""
-    return _kind_by_name(path) or (DICOM if is_dicom(path) or path.suffix.lower() == ".dcm" else PICTURE)
+    """Of a file that the user has named: where its ending is not known, what it begins with decides.
+
+    Raises:
+        SetupError: neither is known.
+    """
+    if kind := _kind_of_file(path):
+        return kind
+    from ..cases.picture import is_picture
+
+    if not is_picture(path):
+        raise SetupError(f"{path}: not an image of a kind that is known: {KNOWN}")
+    return PICTURE
 
 
 def _kind_in_folder(path: Path) -> str:
     """Of what lies in a folder; empty where it is no image."""
     if path.is_dir():
         return DICOM if dicom_files(path) else ""
-    return _kind_by_name(path) or (DICOM if is_dicom(path) or path.suffix.lower() == ".dcm" else "")
+    return _kind_of_file(path) if path.name != DIRECTORY else ""
 
 
-def _kind_by_name(path: Path) -> str:
+def _kind_of_file(path: Path) -> str:
+    """By its ending, or as DICOM says of itself; empty where it is neither."""
     if ending(path):
         return ITK
-    return PICTURE if path.suffix.lower() in PICTURES else ""
+    if path.suffix.lower() in PICTURES:
+        return PICTURE
+    return DICOM if path.suffix.lower() == ".dcm" or is_dicom(path) else ""
 
 
 def all_files(inputs: Sequence[Input]) -> list[Path]:

@@ -36,7 +36,7 @@ def read_itk(path: Path, choice: Choice, max_bytes: int) -> Image:
     Raises:
         CaseError: not such a file, damaged, truncated or too large; more than one volume, and none chosen.
     """
-    reader = _header(path)
+    reader = read_header(path)
     size, channels = list(reader.GetSize()), reader.GetNumberOfComponents()
     value_bytes = channels * _bytes_of(reader.GetPixelID())
     check_fits(size, value_bytes, max_bytes)
@@ -70,8 +70,12 @@ def finite(values: Array) -> tuple[Array, list[str]]:
     return np.where(wrong, values.dtype.type(0), values), [f"{count} voxels hold NaN or infinity, taken for 0"]
 
 
-def _header(path: Path) -> Any:
-    """A reader that knows the file's header."""
+def read_header(path: Path) -> Any:
+    """SimpleITK's reader of a file, which knows its header.
+
+    Raises:
+        CaseError: not such a file, or its header is damaged.
+    """
     try:
         regular_size(path)
         _check_dimensions(path)

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..arrays import Array
 from ..atomic import replace_atomically
-from ..errors import CaseError
+from ..errors import FormatError
 from .extra import silence, simpleitk
 from .grid import Grid
-from .prompts import Object
+from .prompts import Object, one_per_label
 
 WRITTEN = (".nii.gz", ".nii", ".nrrd", ".mha")  # formats of one file
 NAMED = ".nrrd"
@@ -43,7 +43,7 @@ def write_label_file(path: Path, labels: Array, grid: Grid, objects: Sequence[Ob
     ending = next(known for known in WRITTEN if path.name.lower().endswith(known))
     image = _with_geometry(library, labels, grid)
     if ending == NAMED:
-        for number, item in enumerate(objects):
+        for number, item in enumerate(one_per_label(objects)):
             for part, value in _segment(item, labels).items():
                 image.SetMetaData(f"Segment{number}_{part}", value)
 
@@ -81,6 +81,6 @@ def _segment(item: Object, labels: Array) -> dict[str, str]:
 
 
 def check_ending(path: Path, allowed: Sequence[str]) -> None:
-    """Raise CaseError where a result's name has none of these endings."""
+    """Raise FormatError where a result's name has none of these endings."""
     if not path.name.lower().endswith(tuple(allowed)):
-        raise CaseError(f"the result is written as {', '.join(allowed)}, not '{path.name}'")
+        raise FormatError(f"the result is written as {', '.join(allowed)}, not '{path.name}'")

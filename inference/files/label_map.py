@@ -1,15 +1,16 @@
 """Boxes from a rough mask: one per label, whose number and name stay."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Float64Array
 from ..errors import CaseError
-from .extra import silence, simpleitk
+from ..jobs import SCANS
 from .grid import TOLERANCE, Grid
 from .image import Choice, Image
-from .itk import read_itk
+from .itk import ending, read_header, read_itk
 from .layout import layout_of
 from .prompts import Prompt
 
@@ -26,10 +27,15 @@ def label_map_prompts(path: Path, image: Image, max_bytes: int) -> list[Prompt]:
     Raises:
         CaseError: unreadable, no label map, empty, or on another grid.
     """
+    if not ending(path):
+        raise CaseError(f"rough masks come as {', '.join(SCANS)}")
+    header = read_header(path)
+    if header.GetNumberOfComponents() > 1 or np.prod(header.GetSize()[3:]) > 1:
+        raise CaseError("holds several layers: save it as one label map")
     labels = read_itk(path, Choice(modality="mask"), max_bytes)
     check_same_grid(labels.grid, image.grid)
     arranged = layout_of(labels.grid).arrange(whole_labels(labels.values))
-    names = _names(path)
+    names = _names(header)
     found, boxes = _boxes(arranged)
     of_file = layout_of(image.grid).boxes_of_file(boxes)
     return [
@@ -93,17 +99,13 @@ def _boxes(labels: Array) -> tuple[list[int], Float64Array]:
     return found, np.array([[*low[label], *high[label]] for label in found])
 
 
-def _names(path: Path) -> dict[int, str]:
+def _names(header: Any) -> dict[int, str]:
     """Names of labels that a NRRD file has of 3D Slicer; none elsewhere."""
-    reader = simpleitk().ImageFileReader()
-    reader.SetFileName(str(path))
-    with silence():
-        reader.ReadImageInformation()
     names = {}
     for number in range(MOST_LABELS):
         value, name = (SEGMENT.format(number, part) for part in ("LabelValue", "Name"))
-        if not (reader.HasMetaDataKey(value) and reader.HasMetaDataKey(name)):
+        if not (header.HasMetaDataKey(value) and header.HasMetaDataKey(name)):
             break
-        if reader.GetMetaData(value).isdecimal():
-            names[int(reader.GetMetaData(value))] = str(reader.GetMetaData(name))
+        if header.GetMetaData(value).isdecimal():
+            names[int(header.GetMetaData(value))] = str(header.GetMetaData(name))
     return names

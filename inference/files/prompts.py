@@ -25,7 +25,7 @@ class Prompt:
         label: its value in the label map; None for the next that is free.
         name: what people call it; may be empty.
         file: the name of the file it belongs to; empty for every one.
-        category: of COCO; None elsewhere.
+        category, image: their numbers in COCO; None elsewhere.
     """
 
     numbers: tuple[float, ...]
@@ -34,6 +34,7 @@ class Prompt:
     name: str = ""
     file: str = ""
     category: int | None = None
+    image: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Object:
     Attributes:
         label: its value in the label map, 1..65535.
         box: (6,) voxel indices of the file, x, y, z.
+        category, image: as of `Prompt`.
     """
 
     label: int
     name: str
     box: Float64Array
     category: int | None = None
+    image: int | None = None
 
     @property
     def title(self) -> str:
@@ -70,9 +73,17 @@ def objects_of(prompts: Sequence[Prompt], grid: Grid | None) -> list[Object]:
         raise CaseError("no box for it")
     labels = _labels([prompt.label for prompt in prompts])
     return [
-        Object(label, prompt.name, _box(prompt, grid, i), prompt.category)
+        Object(label, prompt.name, _box(prompt, grid, i), prompt.category, prompt.image)
         for i, (label, prompt) in enumerate(zip(labels, prompts, strict=True), 1)
     ]
+
+
+def one_per_label(objects: Iterable[Object]) -> list[Object]:
+    """The first object of each label."""
+    first: dict[int, Object] = {}
+    for item in objects:
+        first.setdefault(item.label, item)
+    return list(first.values())
 
 
 def _labels(given: Sequence[int | None]) -> list[int]:

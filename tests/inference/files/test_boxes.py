@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from inference.errors import CaseError
 from inference.files.boxes import read_boxes
@@ -116,6 +117,16 @@ def test_masks_that_do_not_belong_to_the_image(tmp_path):
         path = write_image(tmp_path / "m.nii.gz", mask, matrix)
         with pytest.raises(CaseError, match=reason):
             label_map_prompts(path, image, 2**30)
+
+
+def test_masks_that_are_no_label_map(tmp_path):
+    image = read_itk(write_image(tmp_path / "i.nrrd", np.ones((40, 32, 9)), affine(*STRAIGHT)), Choice(), 2**30)
+    layers = SimpleITK.GetImageFromArray(np.ones((9, 32, 40, 2), np.uint8), isVector=True)
+    SimpleITK.WriteImage(layers, str(tmp_path / "layers.seg.nrrd"))
+    (tmp_path / "m.seg.dcm").touch()
+    for name, reason in (("layers.seg.nrrd", "save it as one label map"), ("m.seg.dcm", "rough masks come as .nii")):
+        with pytest.raises(CaseError, match=reason):
+            label_map_prompts(tmp_path / name, image, 2**30)
 
 
 @pytest.mark.parametrize(

@@ -91,17 +91,18 @@ def test_a_report_by_hand(tmp_path):
 def test_pictures_with_coco_boxes(tmp_path):
     discs = {name: picture(tmp_path / "in" / name, seed) for seed, name in enumerate(("a.png", "b.jpg", "c.tif"))}
     content = {
-        "images": [{"id": i, "file_name": f"x/{name}"} for i, name in enumerate(discs)],
+        "images": [{"id": 70 + i, "file_name": f"x/{name}"} for i, name in enumerate(discs)],
         "categories": [{"id": 4, "name": "cell"}],
         "annotations": [
-            {"id": i, "image_id": i, "category_id": 4, "bbox": [28, 18, 25, 25]} for i in range(len(discs))
+            {"id": i, "image_id": 70 + i, "category_id": 4, "bbox": [28, 18, 25, 25]} for i in range(len(discs))
         ],
     }
     (tmp_path / "coco.json").write_text(json.dumps(content))
     arguments = (tmp_path / "in", "--boxes", tmp_path / "coco.json", "--no-zoom", "-o", tmp_path / "out")
     assert segment(*arguments) == 0
     made = json.loads((tmp_path / "out/coco.json").read_text())
-    assert [image["file_name"] for image in made["images"]] == list(discs)
+    assert [(image["id"], image["file_name"]) for image in made["images"]] == list(enumerate(discs, 70))
+    assert [annotation["image_id"] for annotation in made["annotations"]] == [70, 71, 72]
     assert made["categories"] == [{"id": 4, "name": "cell"}]
     for image, annotation, stem in zip(made["images"], made["annotations"], "abc", strict=True):
         segs = cv2.imread(str(tmp_path / f"out/{stem}.png"), cv2.IMREAD_UNCHANGED)
@@ -190,6 +191,52 @@ def test_formats_that_cannot_hold_the_result(tmp_path, log, name, reason):
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.parametrize("name", ["precious.png", "precious.seg.dcm"])
+def test_what_lies_where_a_wrong_command_points_stays(tmp_path, name):
+    image = write_image(tmp_path / "ct.nii.gz", scan(), LPS)
+    (tmp_path / name).write_text("mine")
+    assert segment(image, "--box", BOX, *SHOWN, "-o", tmp_path / name) == 1
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_folder_of_images_needs_a_folder_and_names_of_its_own_for_the_masks(tmp_path):
+    for name in ("in/a.nii.gz", "in/a.nrrd"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_image(tmp_path / name, scan(), LPS)
+    with pytest.raises(SetupError, match="a folder of images: -o is a folder"):
+        segment(tmp_path / "in", "--box", BOX, "-o", tmp_path / "m.nii.gz")
+    with pytest.raises(SetupError, match=r"a.nii: would be the result of .*a.nii.gz and of .*a.nrrd; rename one"):
+        segment(tmp_path / "in", "--box", BOX, "-o", tmp_path / "out", "--format", ".nii")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_two_boxes_of_one_label_are_one_segment(tmp_path):
+    image = write_image(tmp_path / "ct.nii.gz", scan(), LPS)
+    boxes = tmp_path / "b.json"
+    boxes.write_text(
+        '[{"label": 2, "name": "L", "box": [6, 5, 2, 13, 25, 6]}, {"label": 2, "box": [20, 12, 4, 25, 15, 5]}]'
+    )
+    assert segment(image, "--boxes", boxes, *SHOWN, "-o", tmp_path / "m.nrrd") == 0
+    result = SimpleITK.ReadImage(str(tmp_path / "m.nrrd"))
+    assert result.GetMetaData("Segment0_Name") == "L"
+    assert not result.HasMetaDataKey("Segment1_ID")
+
+
+def test_what_is_no_image_by_name_or_content(tmp_path):
+    (tmp_path / "scan.img").write_bytes(bytes(1000))
+    with pytest.raises(SetupError, match="not an image of a kind that is known"):
+        segment(tmp_path / "scan.img", "--box", BOX, "-o", tmp_path / "m.nii")
+    picture(tmp_path / "scan.png")
+    (tmp_path / "scan.png").rename(tmp_path / "scan")
+    assert segment(tmp_path / "scan", "--box", "28,18,52,42", "--no-zoom", "-o", tmp_path / "m.png") == 0
+
+
+def test_pictures_have_no_window(tmp_path, log):
+    picture(tmp_path / "a.png")
+    assert segment(tmp_path / "a.png", "--box", "28,18,52,42", *SHOWN, "-o", tmp_path / "m.png") == 1
+    assert "pictures have no --window" in log.text
+
+
 def test_nothing_of_the_patient_gets_anywhere(tmp_path, log, capfd):
     folder = write_series(tmp_path / "scan", scan(), LPS, PatientComments=PATIENT, SeriesDescription=PATIENT)
     arguments = ("--box", BOX, *SHOWN, "--report", tmp_path / "r.csv", "--overlay", tmp_path / "o")
@@ -234,7 +281,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
 
     extra._library.cache_clear()
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(SetupError, match=r"needs SimpleITK: pip install qmedsam\[files\]"):
+    with pytest.raises(SetupError, match=r"need SimpleITK, .* pip install '.\[files\]'"):
         segment(write_image_of_bytes(tmp_path), "--box", BOX, "-o", tmp_path / "m.nii")
     extra._library.cache_clear()
 
