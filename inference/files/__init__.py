@@ -4,7 +4,7 @@
     inputs                 which images there are: a file, a DICOM series, a folder of many
     image                  any of them becomes an `Image`: values as stored, a `Grid`, a modality
     itk, dicom             NIfTI, NRRD, MetaImage; DICOM series and multi-frame files
-    whole                  compressed files by their checksums
+    whole, coded_size      compressed files by their checksums; compressed pixels by their size
     grid, layout           where voxels lie in the patient; which of the file's axes are slices, rows, columns
     prompts, boxes         the objects that are asked for, from wherever their boxes come
     coco, slicer           COCO; ROIs of 3D Slicer

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..arrays import Array, Float64Array
 from ..errors import CaseError, SetupError
-from .extra import pydicom, silence, simpleitk
+from .coded_size import coded_size
+from .extra import itk_name, pydicom, silence, simpleitk
 from .grid import Grid
 from .image import Choice, Image, check_fits, known_modality
 from .itk import finite
@@ -92,6 +93,8 @@ def _read(path: Path, choice: Choice, max_bytes: int) -> Image:
     is_colour = item.get("PhotometricInterpretation", "") in COLOURS
     check_fits((item.Columns, item.Rows, depth), _value_bytes(headers, is_colour), max_bytes)
     headers = _ordered(headers)
+    for header in headers:
+        _check_coded_size(header)
     stored, image = _pixels(headers)
     grid, frame_notes = _grid(image, item, frames)
     values, warnings = finite(_values(stored, item, is_colour))
@@ -180,6 +183,17 @@ def _check_complete(header: Header) -> None:
         raise CaseError(f"truncated: {max(0, header.data_bytes)} bytes of {needed} of its pixels")
 
 
+def _check_coded_size(header: Header) -> None:
+    """Raise CaseError where compressed pixels are of another size than the file says: no memory is planned for it."""
+    library, item = pydicom(), header.item
+    if not item.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    data = library.dcmread(header.path, specific_tags=["PixelData"]).get("PixelData", b"")
+    sizes = {coded_size(part) for part in library.encaps.generate_fragments(data)}
+    if sizes - {None, (item.Columns, item.Rows)}:
+        raise CaseError("its compressed pixels are of another size than it says")
+
+
 def _chosen_series(headers: Sequence[Header], chosen: int | None) -> list[Header]:
     """The headers of one series."""
     series: dict[str, list[Header]] = {}
@@ -266,7 +280,7 @@ def _has_fractions(headers: Sequence[Header]) -> bool:
 def _pixels(headers: Sequence[Header]) -> tuple[Array, Any]:
     """What SimpleITK reads of the files, rescaled as they say: (Z, Y, X, C), and its image."""
     library = simpleitk()
-    paths = [str(header.path) for header in headers]
+    paths = [itk_name(header.path) for header in headers]
     reader = library.ImageSeriesReader() if len(paths) > 1 else library.ImageFileReader()
     if len(paths) > 1:
         reader.SetFileNames(paths)

@@ -1,4 +1,4 @@
-"""The libraries of the optional extra `files`, imported on use; and silence while they work."""
+"""The libraries of the optional extra `files`, imported on use; names as they take them, silence while they work."""
 
 import importlib
 import os
@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from ..errors import SetupError
+from ..errors import CaseError, SetupError
 
 
 def simpleitk() -> Any:
@@ -50,6 +51,20 @@ def _library(name: str) -> Any:
     if name == "SimpleITK":
         library.ProcessObject.SetGlobalWarningDisplay(False)
     return library
+
+
+def itk_name(path: Path) -> str:
+    """The name of a file as SimpleITK takes it.
+
+    Raises:
+        CaseError: it is no UTF-8, on which SimpleITK would end the process.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise CaseError("its name, or that of a folder around it, is not UTF-8: rename it") from error
+    return name
 
 
 @contextmanager

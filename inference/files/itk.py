@@ -10,7 +10,7 @@ from ..arrays import Array
 from ..cases.npz import regular_size
 from ..errors import CaseError
 from ..jobs import SCANS
-from .extra import silence, simpleitk
+from .extra import itk_name, silence, simpleitk
 from .grid import Grid
 from .image import Choice, Image, check_fits, known_modality
 from .whole import HEADER_BYTES, Stream, compressed_part, stream_bytes
@@ -82,7 +82,7 @@ def read_header(path: Path) -> Any:
     except OSError as error:
         raise CaseError(f"cannot be read ({error.strerror or error})") from error
     reader = simpleitk().ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_name(path))
     try:
         with silence():
             reader.ReadImageInformation()

@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array
 from ..atomic import replace_atomically
 from ..errors import FormatError
-from .extra import silence, simpleitk
+from .extra import itk_name, silence, simpleitk
 from .grid import Grid
 from .prompts import Object, one_per_label
 
@@ -49,7 +49,7 @@ def write_label_file(path: Path, labels: Array, grid: Grid, objects: Sequence[Ob
 
     def write(temporary: Path) -> None:
         with silence():
-            library.WriteImage(image, str(temporary), True)
+            library.WriteImage(image, itk_name(temporary), True)
 
     try:
         replace_atomically(path, write, ending)

@@ -1,11 +1,14 @@
 """DICOM in, DICOM SEG out; what cannot be read is refused by name."""
 
+from pathlib import Path
+
+import cv2
 import highdicom
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from pydicom.uid import EncapsulatedPDFStorage, generate_uid
+from pydicom.uid import EncapsulatedPDFStorage, JPEG2000Lossless, JPEGBaseline8Bit, generate_uid
 
 from inference.errors import CaseError
 from inference.files.dicom import read_dicom
@@ -135,6 +138,35 @@ def test_rescaled_inverted_and_coloured(tmp_path):
     np.testing.assert_array_equal(read_dicom(tmp_path / "rgb.dcm", Choice(), MOST).values[0], pixels)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SC_ybr_full_422_uncompressed.dcm", "SC_rgb_dcmtk_+eb+cy+np.dcm", "SC_rgb_rle.dcm", "SC_rgb_jls_lossy_line.dcm",
+        "SC_rgb_jpeg_app14_dcmd.dcm", "examples_ybr_color.dcm", "ExplVR_BigEnd.dcm", "SC_rgb_small_odd.dcm",
+    ],
+)  # fmt: skip
+def test_colours_are_those_that_another_library_decodes(name):
+    path = pydicom.data.get_testdata_file(name, download=False)
+    expected = pydicom.pixels.pixel_array(path)
+    image = read_dicom(Path(path), Choice(), MOST)
+    np.testing.assert_array_equal(image.values, expected.reshape(image.values.shape))
+
+
+@pytest.mark.parametrize("syntax", ["jp2klossless", "jpeg_ls_lossless", "RLE", "bigendian", "implicit"])
+def test_gray_values_are_the_same_however_they_are_coded(syntax):
+    plain, coded = (
+        read_dicom(Path(pydicom.data.get_testdata_file(name, download=False)), Choice(), MOST)
+        for name in ("MR_small.dcm", f"MR_small_{syntax}.dcm")
+    )
+    np.testing.assert_array_equal(coded.values, plain.values)
+
+
+def test_a_directory_of_a_disc_and_a_dose_are_no_images(tmp_path):
+    for name, kind in (("dicomdirtests/DICOMDIR", "Media Storage Directory"), ("rtdose.dcm", "RT Dose")):
+        with pytest.raises(CaseError, match=f"holds no image .{kind}"):
+            read_dicom(Path(pydicom.data.get_testdata_file(name, download=False)), Choice(), MOST)
+
+
 def broken(tmp_path, kind):
     lps = affine(*STRAIGHT)
     if kind == "missing":
@@ -180,10 +212,17 @@ def broken(tmp_path, kind):
         first.EncryptedAttributesSequence = [pydicom.Dataset()]
         first.save_as(tmp_path / "e.dcm")
         return tmp_path / "e.dcm"
+    elif kind in (".jpg", ".jp2"):
+        first.BitsAllocated, first.BitsStored, first.HighBit = 8, 8, 7
+        first.file_meta.TransferSyntaxUID = JPEG2000Lossless if kind == ".jp2" else JPEGBaseline8Bit
+        encoded = cv2.imencode(kind, np.zeros((300, 500), np.uint8))[1].tobytes()
+        first.PixelData = pydicom.encaps.encapsulate([encoded])
+        first["PixelData"].VR = "OB"
+        first.save_as(folder / "0000.dcm")
     elif kind in ("compressed nonsense", "huge"):
         if kind == "huge":
             first.Rows, first.Columns, first.NumberOfFrames = 60000, 60000, 500
-        first.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+        first.file_meta.TransferSyntaxUID = JPEG2000Lossless
         first.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51 nonsense"])
         first["PixelData"].VR = "OB"
         first.save_as(tmp_path / "j.dcm")
@@ -208,6 +247,8 @@ BAD = {
     "pdf": "holds no image .Encapsulated PDF Storage",
     "encrypted": "encrypted",
     "compressed nonsense": "cannot be decoded",
+    ".jpg": "compressed pixels are of another size",
+    ".jp2": "compressed pixels are of another size",
     "huge": "needs .* MB of memory",
     "seg": "holds no image",
 }

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -229,6 +230,17 @@ def test_what_is_no_image_by_name_or_content(tmp_path):
     picture(tmp_path / "scan.png")
     (tmp_path / "scan.png").rename(tmp_path / "scan")
     assert segment(tmp_path / "scan", "--box", "28,18,52,42", "--no-zoom", "-o", tmp_path / "m.png") == 0
+
+
+def test_names_that_are_no_utf_8_do_not_end_the_process(tmp_path, log):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / os.fsdecode(b"a\xff.nii.gz")).write_bytes(
+        write_image(tmp_path / "b.nii.gz", scan(), LPS).read_bytes()
+    )
+    (tmp_path / "b.nii.gz").rename(tmp_path / "in/b.nii.gz")
+    assert segment(tmp_path / "in", "--box", BOX, *SHOWN, "-o", tmp_path / "out") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.nii.gz"]
+    assert r"a\udcff.nii.gz: its name, or that of a folder around it, is not UTF-8: rename it" in log.text
 
 
 def test_pictures_have_no_window(tmp_path, log):
