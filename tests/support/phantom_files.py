@@ -11,6 +11,7 @@ from inference.files.arguments import parse
 from inference.files.cli import FilesRun
 from inference.jobs import make_folders
 from inference.model.metadata import PIXEL_EDGES
+from inference.model.pair import ModelPair
 from inference.options import Options
 from inference.run import run_jobs
 from tests.support.fake_model import FakeModel
@@ -89,8 +90,8 @@ def box_of(voxels: np.ndarray) -> str:
     return ",".join(str(int(end)) for ends in ([p.min() for p in places], [p.max() for p in places]) for end in ends)
 
 
-def segment(*arguments: object, model: FakeModel | None = None) -> int:
-    """`qmedsam segment` with a model that finds what is bright in a box; the exit status.
+def segment(*arguments: object, model: FakeModel | ModelPair | None = None) -> int:
+    """`qmedsam segment`, unless told otherwise with a model that finds what is bright in a box; the exit status.
 
     Raises:
         SetupError, SystemExit: as the command.
