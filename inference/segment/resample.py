@@ -13,7 +13,10 @@ from ..arrays import BoolArray, Float32Array, IntArray
 
 # Columns are interpolated as small matrix products, one per tile of this many output columns: wide enough for the
 # product to be efficient, narrow enough that its band of source columns stays a few columns wide.
-TILE_COLUMNS = 256
+TILE_COLUMNS = 64
+# OpenBLAS does a larger product (rows x columns x what is summed) on several threads, which wake up late and then stay
+# awake on the cores that OpenVINO needs. The command line keeps it on one; who imports this package may not.
+SMALL_PRODUCT = 2**18
 
 
 class Span(NamedTuple):
@@ -91,7 +94,9 @@ def bilinear(
         stop = min(start + TILE_COLUMNS, out.shape[1])
         tile = Span(region.columns.start + start, region.columns.start + stop)
         band, weights = _band_matrix(tile, logits.shape[1], content[1] / width)
-        np.matmul(rows[:, band], weights, out=out[:, start:stop])
+        at_once = max(1, SMALL_PRODUCT // weights.size)
+        for row in range(0, len(rows), at_once):
+            np.matmul(rows[row : row + at_once, band], weights, out=out[row : row + at_once, start:stop])
     return out
 
 
