@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from training.benchmark import own_files
+from training.benchmark import one_box, own_files
 from training.benchmark.processes import Contender, Run, run_process
 
 
@@ -48,3 +48,11 @@ def test_a_small_volume_in_every_format(tmp_path, once_each, capsys):
     np.testing.assert_array_equal(by_hand.dataobj, expected.T)
     np.testing.assert_array_equal(by_hand.affine, ours.affine)
     assert (masks / "mask.seg.dcm").is_file()
+
+
+def test_one_box_after_the_other(capsys):
+    assert one_box.main(["--repeats", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["image", "what", "ms", "p90", "cpu"]
+    assert [line.split()[0] for line in lines[1::3]] == ["256x256", "512x512", "1024x1024", "3024x4032"]
+    assert all(float(number) > 0 for line in lines[1:] for number in line.split()[-3:])
