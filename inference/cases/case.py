@@ -45,6 +45,10 @@ class Case:
         """The number of each object, as people know it; its label in `segs`, unless a subclass says otherwise."""
         return range(1, len(self.boxes) + 1)
 
+    def slice_name(self, z: int) -> str:
+        """What people call a slice."""
+        return f"z={z}"
+
     @property
     def held_bytes(self) -> int:
         """Bytes of arrays that a subclass keeps beside the volume."""

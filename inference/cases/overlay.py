@@ -58,7 +58,7 @@ def write_overlay(path: Path, case: Case, segs: Array, windows: Sequence[Sequenc
             _frame(picture, window, scale, WHITE)
         written = np.zeros(picture.shape[:2], bool)
         if case.is_volume:
-            _write(picture, _letters(f"z={z}"), WHITE, [(MARGIN, MARGIN)], written)
+            _write(picture, _letters(case.slice_name(z)), WHITE, [(MARGIN, MARGIN)], written)
         _draw_boxes(picture, case, z, scale, colours, written)
         pictures.append(picture)
     encoded = cv2.imencode(".png", _montage(pictures))[1]

@@ -36,6 +36,10 @@ class FileCase(Case):
         """What is kept beside the volume."""
         return 0 if self.values is None or self.values is self.volume else self.values.nbytes
 
+    def slice_name(self, z: int) -> str:
+        """By its index in the file, along whichever axis."""
+        return self.layout.slice_name(z) if self.layout else super().slice_name(z)
+
     @property
     def numbers(self) -> Sequence[int]:
         """The labels that the objects have in their file."""

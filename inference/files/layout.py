@@ -42,6 +42,11 @@ class Layout(NamedTuple):
         unflipped = arranged[tuple(slice(None, None, -1 if flipped else 1) for flipped in self.flipped)]
         return unflipped.transpose(np.argsort([2 - axis for axis in self.order]))
 
+    def slice_name(self, z: int) -> str:
+        """`x=12`: where slice z of the runtime's lies in the file."""
+        axis = self.order[0]
+        return f"{FILE_AXES[axis]}={self.sizes[axis] - 1 - z if self.flipped[0] else z}"
+
     def boxes(self, of_file: Float64Array) -> Float64Array:
         """From boxes (N, 6) in the file's x, y, z to boxes in columns, rows, slices; last voxels belong to both."""
         boxes = np.empty_like(of_file)

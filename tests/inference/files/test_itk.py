@@ -14,7 +14,7 @@ from inference.files.image import Choice
 from inference.files.itk import read_itk
 from inference.files.prompts import Prompt, objects_of
 from inference.options import WINDOWS
-from tests.support.phantom_files import affine, scan, write_image
+from tests.support.phantom_files import affine, scan, stored, write_image
 
 MOST = 2**30
 LPS = affine((0, 1, 2), (1, 1, 1))
@@ -67,6 +67,12 @@ def test_four_dimensions(tmp_path):
     with pytest.raises(CaseError, match="the last is --volume 2"):
         read_itk(tmp_path / "a.nii.gz", Choice(volume=3), MOST)
     np.testing.assert_array_equal(read_itk(tmp_path / "a.nii.gz", Choice(volume=1), MOST).values, scan().T + 7)
+
+
+def test_slices_are_called_by_their_index_in_the_file(tmp_path):
+    turned = (2, 0, 1), (-1, 1, 1)  # the file's x runs from head to feet
+    path = write_image(tmp_path / "a.nrrd", stored(scan(), *turned), affine(*turned))
+    assert [grey(path).slice_name(z) for z in (0, 8)] == ["x=8", "x=0"]
 
 
 def test_one_slice_and_two_dimensions(tmp_path):
