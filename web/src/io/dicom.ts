@@ -25,7 +25,7 @@ const BIG_ENDIAN = "1.2.840.10008.1.2.2";
 const RUNS = "1.2.840.10008.1.2.5";
 const JPEG = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
 const LOSSLESS_JPEG = ["1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"];
-const NO_IMAGES = ["SEG", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "DOC", "ECG"];
+const NO_IMAGES = ["SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "DOC", "ECG"];
 
 export const isDicom = (file: Uint8Array): boolean =>
   String.fromCharCode(...file.subarray(128, 132)) === "DICM";
