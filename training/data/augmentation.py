@@ -4,8 +4,8 @@ Geometry is composed into one matrix per image, so that an image is resampled on
 in batches on the device, one parameter per image. Every range has a probability; 0 switches an augmentation off.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection
+from dataclasses import InitVar, dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class AugmentationConfig:
     Intensities, in units of the image's 0..1: window level (offset) and width (factor), contrast and channel gains
     (factors), brightness (offset), gamma (exponent), blur (standard deviation in input px), noise (standard deviation).
     `grey` and `invert` are probabilities.
+
+    enabled: names of the augmentations that stay, by their ranges; all others are off. None keeps all.
     """
 
     crop: float = 0.65
@@ -68,18 +70,22 @@ class AugmentationConfig:
     blur: Range = Range(0.1, 0.4, 1.5)
     noise: Range = Range(0.15, 0.0, 0.06)
 
-    def only(self, *names: str) -> "AugmentationConfig":
-        """This configuration with every augmentation off but the named ones; `only()` is no augmentation at all."""
-        unknown = set(names) - {field.name for field in fields(self)}
+    enabled: InitVar[Collection[str] | None] = None
+
+    def __post_init__(self, enabled: Collection[str] | None) -> None:
+        if enabled is None:
+            return
+        names = {field.name for field in fields(self)} - {"smallest_context", "largest_zoom"}
+        unknown = set(enabled) - names
         if unknown:
             raise ValueError(f"no augmentation named {', '.join(sorted(unknown))}")
-        off = {
-            field.name: replace(value, probability=0.0) if isinstance(value, Range) else 0.0
-            for field in fields(self)
-            if field.name not in (*names, "smallest_context", "largest_zoom")
-            for value in [getattr(self, field.name)]
-        }
-        return replace(self, **off)
+        for name in names - set(enabled):
+            value = getattr(self, name)
+            object.__setattr__(self, name, replace(value, probability=0.0) if isinstance(value, Range) else 0.0)
+
+    def only(self, *names: str) -> "AugmentationConfig":
+        """This configuration with every augmentation off but the named ones; `only()` is no augmentation at all."""
+        return replace(self, enabled=names)
 
 
 # Geometry: 3x3 matrices on column vectors (x, y, 1), input pixels, pixel edges.

@@ -1,6 +1,6 @@
 """Everything that decides which batches a training run sees, in one place."""
 
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
 from torch import nn
@@ -73,7 +73,7 @@ def from_mapping(kind: type[T], values: dict[str, Any], where: str = "") -> T:
         ValueError: a name that the configuration does not have, or text where a number is needed.
     """
     hints = get_type_hints(kind)
-    unknown = set(values) - {entry.name for entry in fields(kind)}
+    unknown = set(values) - set(hints)
     if unknown:
         raise ValueError(f"unknown setting {where}{sorted(unknown)[0]}; known: {', '.join(hints)}")
     return kind(**{name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()})

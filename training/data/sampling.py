@@ -32,7 +32,7 @@ class SamplingConfig:
     samples_per_modality: int = 900
     samples_per_epoch: int = 9900
     modality_weights: dict[str, float] = field(default_factory=dict)
-    dataset_weights: dict[str, float] = field(default_factory=lambda: {"Fundus/*_vessels": 0.1})
+    dataset_weights: dict[str, float] = field(default_factory=dict)
     dataset_exponent: float = 1.0
 
     def __post_init__(self) -> None:

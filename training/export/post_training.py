@@ -21,6 +21,7 @@ from training.data.batch import Batch
 from training.data.clips import ClipConfig
 from training.data.config import DataConfig
 from training.data.loader import Loader
+from training.data.sampling import SamplingConfig
 from training.export.form import for_export
 from training.export.onnx_pair import INT8, describe, embedding_names, write_pair
 from training.export.pair import trace_pair
@@ -38,6 +39,7 @@ Inputs = dict[str, np.ndarray]
 # box): its products are small, and its image side is bound by memory.
 RECIPES = {"litemedsam": Recipe(mask_decoder=False)}
 IMAGES = 300  # for calibration
+DATASET_WEIGHTS = {"Fundus/*_vessels": 0.1}  # as in training: light.yaml
 CLIPS = 60  # of five slices, for the calibration of the volume decoder
 
 
@@ -64,6 +66,7 @@ def export_calibrated(
         normalise=normalise,
         seed=seed,
         in_memory=False,
+        sampling=SamplingConfig(dataset_weights=DATASET_WEIGHTS),
         augmentation=AugmentationConfig().only("crop"),
         clips=ClipConfig(per_batch=1 if model.state else 0),
     )

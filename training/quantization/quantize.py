@@ -99,7 +99,7 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the scales that are not set yet from the activations of a few batches (run-time statistics), in place.
 
     The model runs in eval mode; a quantizer whose scale is not set lets its input pass. Where no input is negative, the
-    quantizer loses its sign bit first. Scales set before, learned or loaded, stay. Raises ValueError where a quantizer
+    quantizer loses its sign bit first, unless the recipe keeps all signed. Scales set before, learned or loaded, stay. Raises ValueError where a quantizer
     saw no data.
     """
     if all(map(is_set, activation_scales(model).values())):
@@ -107,7 +107,8 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     batches = list(batches)
     was_training = model.training
     model.eval()
-    with_unsigned(model, never_negative(model, batches))
+    if not model.recipe.signed:
+        with_unsigned(model, never_negative(model, batches))
     fresh = {name: scale for name, scale in activation_scales(model).items() if not is_set(scale)}
     with ExitStack() as stack:
         for name in fresh:

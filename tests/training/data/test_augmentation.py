@@ -49,6 +49,14 @@ def one(value: float) -> torch.Tensor:
 # Without augmentation
 
 
+def test_a_configuration_names_the_augmentations_that_stay():
+    config = from_mapping(AugmentationConfig, {"enabled": ["blur", "grey"], "grey": 0.3})
+    assert config == replace(NONE, grey=0.3, blur=AugmentationConfig().blur)
+    assert replace(config, noise=Range(1, 0, 1)).noise.probability == 1  # switched on again
+    with pytest.raises(ValueError, match="no augmentation named largest_zoom"):
+        AugmentationConfig(enabled=["largest_zoom"])
+
+
 @pytest.mark.parametrize("size", [(288, 288), (256, 256), (100, 256), (97, 288), (300, 40), (30, 33), (600, 450)])
 @pytest.mark.parametrize("order", [AFTER_PADDING, BEFORE_PADDING])
 @pytest.mark.parametrize("colour", [False, True])

@@ -137,6 +137,16 @@ def test_input_that_is_never_negative_has_no_sign_bit():
     assert not model.image_encoder.input_quant.is_signed
 
 
+def test_signed_recipe_keeps_the_sign_bit_of_what_is_never_negative():
+    model = quantize(Line(), Recipe(mask_decoder=False, signed=True))
+    calibrate(model, [SimpleNamespace(images=torch.ones(1, 4), boxes=None, image_index=None, clips=())])
+    assert model.recipe.unsigned == ()
+    assert model.image_encoder.input_quant.is_signed
+    assert model.image_encoder.input_quant.scale().item() == pytest.approx(1 / 128)
+    with pytest.raises(ValueError, match="leaves no layer unsigned, but image_encoder is to be"):
+        Recipe(signed=True, unsigned=("image_encoder",))
+
+
 def test_one_negative_input_keeps_the_sign_bit():
     model = quantize(Line(), Recipe(mask_decoder=False))
     inputs = torch.tensor([[4.0, 1, 0, 2]]), torch.tensor([[-0.01, 0, 0, 0]])
