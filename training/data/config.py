@@ -27,6 +27,8 @@ class DataConfig:
     on_device: hold the whole data set in the device's memory too, and cut out and shrink there: for a GPU that would
         wait for the host. Images may be up to twice as large as the input.
     workers: threads that prepare batches; ahead: batches prepared ahead of the step.
+    augmentation_strength: factors on the probabilities of all augmentations but crops, by modality, for stills: more
+        than 1 for modalities of which there is little (Yu).
     processes: draw crops, augmentations and clips in this many processes of their own, 0 for in the threads: for a GPU
         that would wait for the one interpreter. `ahead` should be as large; `cache_gib`, and volumes of clips, count
         for each of them.
@@ -47,6 +49,7 @@ class DataConfig:
     targets: TargetConfig = field(default_factory=TargetConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    augmentation_strength: dict[str, float] = field(default_factory=dict)
     boxes: BoxConfig = field(default_factory=BoxConfig)
     clips: ClipConfig = field(default_factory=ClipConfig)
 
@@ -57,6 +60,13 @@ class DataConfig:
             raise ValueError(f"data.processes is {self.processes}: 0 or more is needed")
         if self.on_device and not self.in_memory:
             raise ValueError("on_device holds all data on the device: it needs in_memory too")
+        if min(self.augmentation_strength.values(), default=0) < 0:
+            raise ValueError("data.augmentation_strength must not be negative")
+
+    def augmentation_of(self, modality: str) -> AugmentationConfig:
+        """The augmentations of a modality's stills."""
+        factor = self.augmentation_strength.get(modality)
+        return self.augmentation if factor is None else self.augmentation.strengthened(factor)
 
     def with_boxes_of(self, model: nn.Module) -> "DataConfig":
         """This configuration with boxes that end where the model's do."""
