@@ -28,9 +28,10 @@ class Recipe:
     weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
     weight_bits: 8, or 7 for the same results on CPUs without VNNI: they add two products of an activation and a weight
         in 16 bits, which hold every such sum only if the weights have a bit less. The file is int8 either way.
-    attention_products: quantize both inputs of query x key and of attention x value.
-    signed: every activation keeps its sign bit, as in QMedSAM; otherwise calibration drops it where no input is negative,
-        which halves the step.
+    attention_products: quantize both inputs of products of two activations: query x key, attention x value, and at the
+        end of SAM's mask decoder hypernetwork x enlarged embedding (`mask_decoder.mask_product`).
+    signed: every activation keeps its sign bit, as in QMedSAM; otherwise calibration drops it where no input is
+        negative, which halves the step.
     keep_float: shell patterns of module names that stay floating point, e.g. first and last layers.
     unsigned: names of layers whose input is never negative and needs no sign bit; calibration finds them.
     """
