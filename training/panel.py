@@ -24,20 +24,23 @@ from inference.memory_limit import case_budget, memory_limit
 from training.data.tiles import in_rows, titled
 from training.scoring.label_maps import read_segs, read_truth
 from training.scoring.metrics import case_dice
+from training.scoring.validation import naming, truth_of
 
 SIDE = 256  # px of a tile
 
 
 def row_of(val: Path, segs: dict[str, Path], name: str) -> list[np.ndarray]:
-    """The tiles of a case: image, truth, then one for each folder. Raises CaseError, naming the file."""
-    case = read_named(lambda path: read_case(path, case_budget(memory_limit())), val / "imgs" / f"{name}.npz")
-    truth, _ = read_named(read_truth, val / "gts" / f"{name}.npz")
+    """The tiles of a case: image, truth, then one for each folder. Raises ValueError, naming the file."""
+    with naming(val / "imgs" / f"{name}.npz") as path:
+        case = read_case(path, case_budget(memory_limit()))
+    with naming(truth_of(path)) as truth_path:
+        truth, _ = read_truth(truth_path)
     maps = {}
     for title, folder in segs.items():
-        path = folder / f"{name}.npz"
-        maps[title] = read_named(read_segs, path)
-        if maps[title].shape != truth.shape:
-            raise CaseError(f"{path}: 'segs' has shape {maps[title].shape}, the ground truth {truth.shape}")
+        with naming(folder / path.name) as of_segs:
+            maps[title] = read_segs(of_segs)
+            if maps[title].shape != truth.shape:
+                raise CaseError(f"'segs' has shape {maps[title].shape}, the ground truth {truth.shape}")
     z = shown_slice(truth)
     unprompted = make_case(case.volume[z], np.empty((0, 4)))
     tiles = [titled(tile(unprompted, np.zeros(truth.shape[-2:], np.uint8)), name)]
@@ -45,14 +48,6 @@ def row_of(val: Path, segs: dict[str, Path], name: str) -> list[np.ndarray]:
     for title, labels in maps.items():
         tiles.append(titled(tile(*on_slice(case, labels, z)), f"{title} {case_dice(truth, labels):.3f}"))
     return tiles
-
-
-def read_named(read, path: Path):
-    """What a reader makes of a file; its CaseError names the file."""
-    try:
-        return read(path)
-    except CaseError as error:
-        raise CaseError(f"{path}: {error}") from error
 
 
 def shown_slice(truth: np.ndarray) -> int:
@@ -107,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in args.cases:
         try:
             tiles += row_of(args.val, segs, name)
-        except CaseError as error:
+        except ValueError as error:
             problems.append(str(error))
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -73,19 +73,13 @@ def make_image_case(image: Path, label: Path, longest_side: int | None, binary_t
     return LabelledCase(pixels, as_label_map(labels))
 
 
-def make_volume_case(
-    image: Path, label: Path, ct_window: Window | None, pixel_spacing: float | None = None
-) -> LabelledCase:
+def make_volume_case(image: Path, label: Path, ct_window: Window | None, pixel_spacing: float | None) -> LabelledCase:
     values, labels, spacing = _label(read_labels, label, _existing(read_volume, image))
-    return resampled(LabelledCase(to_grey(values, ct_window), as_label_map(labels), spacing), pixel_spacing)
+    return at_pixel_spacing(LabelledCase(to_grey(values, ct_window), as_label_map(labels), spacing), pixel_spacing)
 
 
 def make_npz_case(path: Path, pixel_spacing: float | None) -> LabelledCase:
-    return resampled(read_labelled_case(path), pixel_spacing)
-
-
-def resampled(case: LabelledCase, pixel_spacing: float | None) -> LabelledCase:
-    return case if pixel_spacing is None else at_pixel_spacing(case, pixel_spacing)
+    return at_pixel_spacing(read_labelled_case(path), pixel_spacing)
 
 
 def _existing(read: Callable, path: Path, *more: object) -> Any:

@@ -8,13 +8,13 @@ import numpy as np
 from training.data.labelled_case import LabelledCase
 
 
-def at_pixel_spacing(case: LabelledCase, millimetres: float) -> LabelledCase:
+def at_pixel_spacing(case: LabelledCase, millimetres: float | None) -> LabelledCase:
     """A volume whose pixels are, to the nearest whole number of rows and columns, `millimetres` high and wide.
 
     Intensities as at run time, INTER_AREA where a slice shrinks and bilinear where it grows; labels by the nearest
-    pixel. 2D cases have no spacing and stay as they are.
+    pixel. None changes nothing; 2D cases have no spacing and stay as they are.
     """
-    if case.spacing is None:
+    if case.spacing is None or millimetres is None:
         return case
     size = np.array(case.gts.shape[1:])
     new = np.maximum(1, np.rint(size * case.spacing[1:] / millimetres)).astype(int)

@@ -56,7 +56,8 @@ def recipe_of(model: nn.Module, config: Path | None = None) -> Recipe:
         recipe = Recipe.from_dict(yaml.safe_load(config.read_text())["quantization"])
         chosen_layers(model, recipe)
     except (OSError, TypeError, KeyError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{config}: no quantization for the model {model.name}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{config}: no quantization for the model {model.name}: {reason}") from error
     return recipe
 
 
