@@ -17,10 +17,10 @@ from training.data.config import DataConfig
 from training.data.phantoms import Phantom, ct_slice, dermoscopy
 from training.data.slices import Slice
 from training.data.targets import TargetConfig, find_targets
+from training.data.tiles import in_rows, titled
 
 COLUMNS = 8
 TILE = 112  # px
-TITLE = 16  # px
 OF_COLOURS = ("channel_gain", "grey")
 ONE_SIDED = ("blur", "noise")  # their lower ends cannot be seen
 EXACT = BoxConfig(per_image=1, pixel_share=0, relative_high=0)
@@ -57,10 +57,7 @@ def draw_tile(phantom: Phantom, title: str, augmentations: AugmentationConfig, b
     rng = np.random.default_rng(sum(title.encode()))
     draft = draw_batch(rng, [Slice(phantom.imgs, one, "demo/demo")], config)
     batch = render(draft, cut_planes(draft, torch.device("cpu")), config)
-    tile = np.full((TITLE + TILE, TILE, 3), 255, np.uint8)
-    tile[TITLE:] = _outlined(batch)
-    cv2.putText(tile, title, (2, TITLE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA)
-    return tile
+    return titled(_outlined(batch), title)
 
 
 def _outlined(batch: Batch) -> np.ndarray:
@@ -79,8 +76,7 @@ def draw_gallery() -> np.ndarray:
         draw_tile(colour if title.split()[0] in OF_COLOURS else grey, title, augmentations, boxes)
         for title, augmentations, boxes in tiles()
     ]
-    drawn += [np.full_like(drawn[0], 255)] * (-len(drawn) % COLUMNS)
-    return np.vstack([np.hstack(drawn[start : start + COLUMNS]) for start in range(0, len(drawn), COLUMNS)])
+    return in_rows(drawn, COLUMNS)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
 from inference.options import CT, Window
 from training.data import statistics
 from training.data.labelled_case import LabelledCase, as_label_map, case_files, read_labelled_case, write_labelled_case
+from training.data.resample import at_pixel_spacing
 from training.data.sources import read_image, read_label_image, read_labels, read_volume
 from training.scoring.csv_table import write_csv
 
@@ -33,7 +34,7 @@ Make the training tree from what people have:
   nifti     NIfTI volumes with NIfTI labels
   dicom     DICOM series with a label volume (NIfTI, npy, npz or DICOM)
   volumes   npz trees that already have imgs and gts: validated and copied
-  stats     describe a finished tree: samples, sizes, intensities and objects per modality
+  stats     describe a finished tree: samples, sizes, intensities and objects per modality, and how often each class
             (`--stats ROOT` is short for `stats --root ROOT`)
 
 CT is windowed (level 40, width 400 unless told otherwise); other modalities are rescaled by the 0.5 to 99.5
@@ -72,9 +73,13 @@ def make_image_case(image: Path, label: Path, longest_side: int | None, binary_t
     return LabelledCase(pixels, as_label_map(labels))
 
 
-def make_volume_case(image: Path, label: Path, ct_window: Window | None) -> LabelledCase:
+def make_volume_case(image: Path, label: Path, ct_window: Window | None, pixel_spacing: float | None) -> LabelledCase:
     values, labels, spacing = _label(read_labels, label, _existing(read_volume, image))
-    return LabelledCase(to_grey(values, ct_window), as_label_map(labels), spacing)
+    return at_pixel_spacing(LabelledCase(to_grey(values, ct_window), as_label_map(labels), spacing), pixel_spacing)
+
+
+def make_npz_case(path: Path, pixel_spacing: float | None) -> LabelledCase:
+    return at_pixel_spacing(read_labelled_case(path), pixel_spacing)
 
 
 def _existing(read: Callable, path: Path, *more: object) -> Any:
@@ -129,13 +134,13 @@ def dicom_jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 def _volume_job(args: argparse.Namespace, image: Path, label: Path, stem: str) -> Job:
     ct_window = Window(args.window_level, args.window_width) if args.modality == CT else None
-    make = partial(make_volume_case, image, label, ct_window)
+    make = partial(make_volume_case, image, label, ct_window, args.pixel_spacing)
     return Job(image, args.out / args.modality / args.dataset / f"{stem}.npz", make)
 
 
 def volume_jobs(args: argparse.Namespace) -> Iterator[Job]:
     for path in case_files(args.input):
-        yield Job(path, args.out / path.relative_to(args.input), partial(read_labelled_case, path))
+        yield Job(path, args.out / path.relative_to(args.input), partial(make_npz_case, path, args.pixel_spacing))
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -228,8 +233,13 @@ def stats(args: argparse.Namespace) -> int:
         cases.sort(key=lambda case: (case.modality, case.dataset))
         table = statistics.table_by_modality(cases)
         print(table.to_string(index=False))
+        classes = statistics.table_by_class(cases)
+        print(f"\nclasses: labels of a data set, {statistics.MOST_CLASSES} at most")
+        print(classes.to_string(index=False))
         if args.csv:
             write_csv(args.csv, table.to_dict("records"))
+        if args.classes:
+            write_csv(args.classes, classes.to_dict("records"))
         if args.plot:
             picture_format = args.plot.suffix.lstrip(".") or "png"
             write_atomically(args.plot, lambda file: statistics.draw(cases, file, picture_format))
@@ -252,6 +262,23 @@ def _add_volume_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME")
     parser.add_argument("--window-level", type=float, default=40, help="CT, Hounsfield units (default: %(default)s)")
     parser.add_argument("--window-width", type=float, default=400, help="CT, Hounsfield units (default: %(default)s)")
+    _add_pixel_spacing(parser)
+
+
+def _add_pixel_spacing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pixel-spacing",
+        type=positive,
+        metavar="MM",
+        help="resample the slices of all volumes to pixels of this size; slices stay as far apart (default: keep)",
+    )
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: more than 0 is needed")
+    return value
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -325,12 +352,14 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     volumes.add_argument(
         "--in", dest="input", type=Path, required=True, metavar="DIR", help="<Modality>/<Dataset>/*.npz"
     )
+    _add_pixel_spacing(volumes)
     _add_output(volumes)
     volumes.set_defaults(run=prepare, jobs=volume_jobs)
 
     describe = commands.add_parser("stats", help="describe a finished tree")
     describe.add_argument("--root", type=Path, required=True, help="root of the training tree")
     describe.add_argument("--csv", type=Path, metavar="FILE", help="write the table here too")
+    describe.add_argument("--classes", type=Path, metavar="FILE", help="write the distribution of classes here too")
     describe.add_argument("--plot", type=Path, metavar="FILE", help="draw the statistics (png, pdf or svg)")
     _add_workers(describe)
     describe.set_defaults(run=stats)

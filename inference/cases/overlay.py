@@ -44,6 +44,12 @@ def write_overlay(path: Path, case: Case, segs: Array, windows: Sequence[Sequenc
     Raises:
         OSError: the file cannot be written.
     """
+    encoded = cv2.imencode(".png", draw_overlay(case, segs, windows))[1]
+    write_atomically(path, lambda file: file.write(encoded.tobytes()))
+
+
+def draw_overlay(case: Case, segs: Array, windows: Sequence[Sequence[int]] = ()) -> Array:
+    """The picture of `write_overlay`: (height, width, 3) uint8, blue first."""
     volume_segs = segs if case.is_volume else segs[np.newaxis]
     slices = _shown_slices(case)
     gain = _gain(case.volume[slices])
@@ -61,8 +67,7 @@ def write_overlay(path: Path, case: Case, segs: Array, windows: Sequence[Sequenc
             _write(picture, _letters(case.slice_name(z)), WHITE, [(MARGIN, MARGIN)], written)
         _draw_boxes(picture, case, z, scale, colours, written)
         pictures.append(picture)
-    encoded = cv2.imencode(".png", _montage(pictures))[1]
-    write_atomically(path, lambda file: file.write(encoded.tobytes()))
+    return _montage(pictures)
 
 
 def _shown_slices(case: Case) -> list[int]:

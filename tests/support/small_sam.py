@@ -5,6 +5,7 @@ from training.model.prompt_encoder import PromptEncoder
 from training.model.sam import SAM
 from training.model.tiny_vit import TinyViT
 from training.model.untrained import fill_randomly
+from training.model.vit import ViT
 
 SIZE, GRID, WIDTH = 64, 16, 64
 
@@ -14,6 +15,15 @@ def small_sam() -> SAM:
     encoder = TinyViT(widths=(16, 32, 32, 64), depths=(1, 1, 1, 1), heads=(1, 1, 1, 2), embedding=WIDTH)
     decoder = MaskDecoder(width=WIDTH, depth=1, heads=4, mlp_width=128)
     model = SAM("small", encoder, PromptEncoder(SIZE, GRID, WIDTH), decoder)
+    fill_randomly(model, seed=3)
+    return model.eval()
+
+
+def small_vit_sam() -> SAM:
+    """The same with a ViT, of one block in windows and a global one."""
+    encoder = ViT(SIZE, SIZE // GRID, width=16, depth=2, heads=2, window=7, global_blocks=(1,), embedding=WIDTH)
+    decoder = MaskDecoder(width=WIDTH, depth=1, heads=4, mlp_width=128)
+    model = SAM("small_vit", encoder, PromptEncoder(SIZE, GRID, WIDTH), decoder)
     fill_randomly(model, seed=3)
     return model.eval()
 

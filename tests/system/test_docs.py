@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx
 import pytest
 
 from inference.arguments import SUBCOMMANDS
@@ -94,3 +95,21 @@ def test_subcommands_exist(guide):
 
 def options(text: str) -> set[str]:
     return set(re.findall(r"--[a-z][a-z-]+", text))
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        (".", "Of the {} quantized activations of image encoder and mask decoder {} have no sign bit"),
+        ("litemedsam", "Of the {} quantized activations {} have no sign bit"),
+    ],
+)
+def test_the_card_counts_the_activations_without_a_sign_bit_as_the_files_have_them(folder, sentence):
+    signed = []
+    for file in ("encoder.onnx", "decoder.onnx"):
+        graph = onnx.load(ROOT / "weights" / folder / file).graph
+        types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        zero_points = [node.input[2] for node in graph.node if node.op_type == "QuantizeLinear"]
+        signed += [types[name] == onnx.TensorProto.INT8 for name in zero_points]
+    card = " ".join((ROOT / "weights" / "README.md").read_text().split())
+    assert sentence.format(len(signed), signed.count(False)) in card

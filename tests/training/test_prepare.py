@@ -1,6 +1,7 @@
 """From images, NIfTI, DICOM and npz trees to the training tree."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import nibabel
@@ -14,6 +15,7 @@ from inference.cases.intensity import rescale_percentiles, window_level
 from inference.errors import CaseError
 from tests.support.data_root import write_phantom_root
 from training.data.labelled_case import LabelledCase, as_label_map, read_labelled_case, write_labelled_case
+from training.data.statistics import table_by_class
 from training.prepare import main
 
 
@@ -185,6 +187,25 @@ def test_nifti_is_windowed_and_laid_out_as_a_display_shows_it(tmp_path: Path) ->
     expected = window_level(SCAN, -60, 200)[::-1, ::-1].transpose(2, 1, 0)
     np.testing.assert_array_equal(case.imgs, expected)
     np.testing.assert_array_equal(case.gts, LABELS[::-1, ::-1].transpose(2, 1, 0))
+
+
+def test_volumes_come_to_one_pixel_spacing(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "images/p1.nii.gz", SCAN, SPACING)
+    write_nifti(tmp_path / "labels/p1.nii.gz", LABELS, SPACING)
+    assert prepare_nifti(tmp_path) == 0
+    case = read_labelled_case(tmp_path / "out/CT/scans/p1.npz")  # 4 slices of 3 rows of 0.75 and 2 columns of 0.5 mm
+    assert run("volumes", "--in", tmp_path / "out", "--out", tmp_path / "same", "--pixel-spacing", 0.25) == 0
+    finer = read_labelled_case(tmp_path / "same/CT/scans/p1.npz")
+    assert finer.imgs.shape == (4, 9, 4)
+    np.testing.assert_allclose(finer.spacing, [2, 0.25, 0.25])
+    np.testing.assert_array_equal(finer.gts, case.gts.repeat(3, axis=1).repeat(2, axis=2))
+    assert prepare_nifti(tmp_path, "--out", tmp_path / "coarse", "--pixel-spacing", 1.125) == 0
+    coarser = read_labelled_case(tmp_path / "coarse/CT/scans/p1.npz")
+    assert coarser.imgs.shape == (4, 2, 1)
+    np.testing.assert_allclose(coarser.spacing, [2, 1.125, 1.0])
+    np.testing.assert_allclose(coarser.imgs.mean(axis=(1, 2)), case.imgs.mean(axis=(1, 2)), atol=1)
+    with pytest.raises(SystemExit):
+        prepare_nifti(tmp_path, "--pixel-spacing", 0)
 
 
 def test_labels_stored_in_another_order_follow_the_image(tmp_path: Path) -> None:
@@ -370,7 +391,8 @@ def test_statistics_count_what_is_there(tmp_path: Path, capsys: pytest.CaptureFi
     write_labelled_case(
         tmp_path / "r/CT/b/s.npz", LabelledCase(np.full((40, 30, 3), 50, np.uint8), np.ones((40, 30), np.uint8))
     )
-    outputs = ("--csv", tmp_path / "table.csv", "--plot", tmp_path / "plot.png")
+    tables = ("--csv", tmp_path / "table.csv", "--classes", tmp_path / "classes.csv")
+    outputs = (*tables, "--plot", tmp_path / "plot.png")
 
     assert run("--stats", tmp_path / "r", *outputs) == 0
     row = pd.read_csv(tmp_path / "table.csv").iloc[0].to_dict()
@@ -389,8 +411,19 @@ def test_statistics_count_what_is_there(tmp_path: Path, capsys: pytest.CaptureFi
         "objects_per_slice": 1.5,
         "object_side_median": 0.433,  # of 4 / 20, sqrt(75) / 20 and sqrt(1200) / 40
     }
+    assert pd.read_csv(tmp_path / "classes.csv").to_numpy().tolist() == [
+        ["CT", "a", 1, 1, 100.0, 17.6],  # 16 of 16 + 75 pixels
+        ["CT", "a", 2, 1, 100.0, 82.4],
+        ["CT", "b", 1, 1, 100.0, 100.0],
+    ]
     assert cv2.imread(str(tmp_path / "plot.png")) is not None
     assert "CT" in capsys.readouterr().out
+
+
+def test_numbered_objects_are_no_classes() -> None:
+    case = {"modality": "Microscopy", "dataset": "nuclei", "labelled_slices": 1}
+    nuclei = SimpleNamespace(**case, class_slices=dict.fromkeys(range(1, 31), 1), class_pixels={})
+    assert table_by_class([nuclei, nuclei])["class"].tolist() == ["30 labels"]
 
 
 def test_statistics_name_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.data_root import write_ct_and_ultrasound
-from tests.support.small_sam import small_sam
+from tests.support.small_sam import narrow_litemedsam, small_sam
 from training import ptq
+from training.export.post_training import CONFIGS, recipe_of
 from training.model import checkpoint
 from training.model.checkpoint import save_checkpoint
 from training.quantization import Recipe, expect_scales, quantize
+from training.quantization.quantize import chosen_layers
+from training.trainer.config import read_config
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +37,31 @@ def test_the_checkpoint_is_calibrated_as_asked_for(float_checkpoint, tmp_path, m
     monkeypatch.setattr(ptq, "export_calibrated", lambda model, *how: asked.append((model.name, *how)) or 7)
     arguments = ["--checkpoint", str(float_checkpoint), "--root", "tree", "--out", str(tmp_path)]
     assert ptq.main([*arguments, "--images", "9", "--normalise", "before_padding", "--seed", "3"]) == 0
-    assert asked == [("small", Path("tree"), tmp_path, 9, "before_padding", 3)]
+    assert asked == [("small", Path("tree"), tmp_path, Recipe(), 9, "before_padding", 3)]
     assert capsys.readouterr().out.endswith("of small, calibrated on 7 images\n")
+
+
+@pytest.mark.parametrize("stage", ["litemedsam_stage{}.yaml", "stage{}.yaml"])
+def test_layers_are_those_of_the_stages(stage):
+    model = narrow_litemedsam()
+    recipes = [recipe_of(model, CONFIGS / stage.format(number)) for number in (1, 2, 3)]
+    trained = [read_config(CONFIGS / stage.format(number), ["init=any.pt"]).quantization for number in (1, 2, 3)]
+    assert recipes == trained == [trained[0]] * 3
+    assert recipe_of(model) == recipe_of(model, CONFIGS / "litemedsam_stage3.yaml")
+    layers = chosen_layers(model, trained[0])
+    assert ("mask_decoder.mask_product" in layers) == (stage == "stage{}.yaml")
+    assert "mask_decoder.iou_prediction_head.layers.0" in layers
+
+
+def test_a_configuration_without_a_choice_of_layers_is_named(float_checkpoint, tmp_path, capsys):
+    path = tmp_path / "stage.yaml"
+    for text in ("stage: 3", "quantization: {keep_float: [neck.*]}", "quantization: {bits: 4}"):
+        path.write_text(text)
+        arguments = ["--checkpoint", str(float_checkpoint), "--root", "tree", "--out", str(tmp_path / "out")]
+        assert ptq.main([*arguments, "--config", str(path)]) == 1
+        message = capsys.readouterr().err
+        assert message.startswith(f"error: {path}: no quantization for the model small: ")
+        assert message.count("\n") == 1
 
 
 def test_quantized_checkpoint_and_missing_data_are_refused_in_one_line(root, float_checkpoint, tmp_path, capsys):

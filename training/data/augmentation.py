@@ -4,8 +4,8 @@ Geometry is composed into one matrix per image, so that an image is resampled on
 in batches on the device, one parameter per image. Every range has a probability; 0 switches an augmentation off.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import InitVar, dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class AugmentationConfig:
     Intensities, in units of the image's 0..1: window level (offset) and width (factor), contrast and channel gains
     (factors), brightness (offset), gamma (exponent), blur (standard deviation in input px), noise (standard deviation).
     `grey` and `invert` are probabilities.
+
+    enabled: names of the augmentations that stay, by their ranges; all others are off. None keeps all.
     """
 
     crop: float = 0.65
@@ -68,18 +70,33 @@ class AugmentationConfig:
     blur: Range = Range(0.1, 0.4, 1.5)
     noise: Range = Range(0.15, 0.0, 0.06)
 
-    def only(self, *names: str) -> "AugmentationConfig":
-        """This configuration with every augmentation off but the named ones; `only()` is no augmentation at all."""
-        unknown = set(names) - {field.name for field in fields(self)}
+    enabled: InitVar[Collection[str] | None] = None
+
+    def __post_init__(self, enabled: Collection[str] | None) -> None:
+        if enabled is None:
+            return
+        names = {field.name for field in fields(self)} - {"smallest_context", "largest_zoom"}
+        unknown = set(enabled) - names
         if unknown:
             raise ValueError(f"no augmentation named {', '.join(sorted(unknown))}")
-        off = {
-            field.name: replace(value, probability=0.0) if isinstance(value, Range) else 0.0
-            for field in fields(self)
-            if field.name not in (*names, "smallest_context", "largest_zoom")
-            for value in [getattr(self, field.name)]
-        }
-        return replace(self, **off)
+        for name in names - set(enabled):
+            value = getattr(self, name)
+            object.__setattr__(self, name, replace(value, probability=0.0) if isinstance(value, Range) else 0.0)
+
+    def only(self, *names: str) -> "AugmentationConfig":
+        """This configuration with every augmentation off but the named ones; `only()` is no augmentation at all."""
+        return replace(self, enabled=names)
+
+    def strengthened(self, factor: float) -> "AugmentationConfig":
+        """This configuration with every probability but that of crops `factor` times as large, 1 at most."""
+        changed: dict[str, float | Range] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Range):
+                changed[field.name] = replace(value, probability=min(1.0, factor * value.probability))
+            elif field.name not in ("crop", "smallest_context", "largest_zoom"):
+                changed[field.name] = min(1.0, factor * value)
+        return replace(self, **changed)
 
 
 # Geometry: 3x3 matrices on column vectors (x, y, 1), input pixels, pixel edges.
@@ -224,26 +241,27 @@ class Intensities:
     noise: np.ndarray
 
 
-def draw_intensities(rng: np.random.Generator, config: AugmentationConfig, count: int) -> Intensities:
-    """Random parameters for `count` images."""
+def draw_intensities(rng: np.random.Generator, configs: Sequence[AugmentationConfig]) -> Intensities:
+    """Random parameters for images, by the configuration of each."""
 
-    def many(values: Range, unchanged: float) -> np.ndarray:
-        return np.array([values.draw(rng, unchanged) for _ in range(count)], np.float32)
+    def many(name: str, unchanged: float) -> np.ndarray:
+        return np.array([getattr(config, name).draw(rng, unchanged) for config in configs], np.float32)
 
-    def chosen(probability: float) -> np.ndarray:
-        return (rng.random(count) < probability).astype(np.float32)
+    def chosen(name: str) -> np.ndarray:
+        probabilities = np.array([getattr(config, name) for config in configs])
+        return (rng.random(len(configs)) < probabilities).astype(np.float32)
 
     return Intensities(
-        window_level=many(config.window_level, 0),
-        window_width=many(config.window_width, 1),
-        contrast=many(config.contrast, 1),
-        brightness=many(config.brightness, 0),
-        gamma=many(config.gamma, 1),
-        channel_gain=np.stack([many(config.channel_gain, 1) for _ in range(3)], axis=1),
-        grey=chosen(config.grey),
-        invert=chosen(config.invert),
-        blur=many(config.blur, 0),
-        noise=many(config.noise, 0),
+        window_level=many("window_level", 0),
+        window_width=many("window_width", 1),
+        contrast=many("contrast", 1),
+        brightness=many("brightness", 0),
+        gamma=many("gamma", 1),
+        channel_gain=np.stack([many("channel_gain", 1) for _ in range(3)], axis=1),
+        grey=chosen("grey"),
+        invert=chosen("invert"),
+        blur=many("blur", 0),
+        noise=many("noise", 0),
     )
 
 

@@ -97,14 +97,14 @@ def draw_batch(rng: np.random.Generator, slices: list[Slice], config: DataConfig
     samples = [_draw_sample(rng, item, config) for item in slices]
     return Draft(
         samples,
-        draw_intensities(rng, config.augmentation, len(slices)),
+        draw_intensities(rng, [config.augmentation_of(item.modality) for item in slices]),
         draw_box_errors(rng, config.boxes, len(slices) * config.boxes.per_image, config.input_size),
         int(rng.integers(2**31)),
     )
 
 
 def _draw_sample(rng: np.random.Generator, item: Slice, config: DataConfig) -> Sample:
-    augmentation, input_size = config.augmentation, config.input_size
+    augmentation, input_size = config.augmentation_of(item.modality), config.input_size
     height, width = item.targets.objects.shape
     anchor = int(rng.integers(len(item.targets)))
     crop = draw_crop(rng, height, width, item.targets.boxes[anchor], augmentation)

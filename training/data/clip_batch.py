@@ -45,7 +45,7 @@ def render_clips(
     """
     length = samples[0].places.shape[1]
     sources = [source for sample in samples for source in sample.sources]
-    intensities = repeated(draw_intensities(rng, config.augmentation, len(samples)), length)
+    intensities = repeated(draw_intensities(rng, [config.augmentation] * len(samples)), length)
     planes = torch.from_numpy(stack(sources)).to(device)
     is_colour = np.zeros(len(sources), bool)
     images, warped = render_images(planes, sources, intensities, is_colour, int(rng.integers(2**31)), config)

@@ -1,6 +1,6 @@
 """Everything that decides which batches a training run sees, in one place."""
 
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
 from torch import nn
@@ -27,6 +27,8 @@ class DataConfig:
     on_device: hold the whole data set in the device's memory too, and cut out and shrink there: for a GPU that would
         wait for the host. Images may be up to twice as large as the input.
     workers: threads that prepare batches; ahead: batches prepared ahead of the step.
+    augmentation_strength: factors on the probabilities of all augmentations but crops, by modality, for stills: more
+        than 1 for modalities of which there is little (Yu).
     processes: draw crops, augmentations and clips in this many processes of their own, 0 for in the threads: for a GPU
         that would wait for the one interpreter. `ahead` should be as large; `cache_gib`, and volumes of clips, count
         for each of them.
@@ -47,6 +49,7 @@ class DataConfig:
     targets: TargetConfig = field(default_factory=TargetConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    augmentation_strength: dict[str, float] = field(default_factory=dict)
     boxes: BoxConfig = field(default_factory=BoxConfig)
     clips: ClipConfig = field(default_factory=ClipConfig)
 
@@ -57,6 +60,13 @@ class DataConfig:
             raise ValueError(f"data.processes is {self.processes}: 0 or more is needed")
         if self.on_device and not self.in_memory:
             raise ValueError("on_device holds all data on the device: it needs in_memory too")
+        if min(self.augmentation_strength.values(), default=0) < 0:
+            raise ValueError("data.augmentation_strength must not be negative")
+
+    def augmentation_of(self, modality: str) -> AugmentationConfig:
+        """The augmentations of a modality's stills."""
+        factor = self.augmentation_strength.get(modality)
+        return self.augmentation if factor is None else self.augmentation.strengthened(factor)
 
     def with_boxes_of(self, model: nn.Module) -> "DataConfig":
         """This configuration with boxes that end where the model's do."""
@@ -73,7 +83,7 @@ def from_mapping(kind: type[T], values: dict[str, Any], where: str = "") -> T:
         ValueError: a name that the configuration does not have, or text where a number is needed.
     """
     hints = get_type_hints(kind)
-    unknown = set(values) - {entry.name for entry in fields(kind)}
+    unknown = set(values) - set(hints)
     if unknown:
         raise ValueError(f"unknown setting {where}{sorted(unknown)[0]}; known: {', '.join(hints)}")
     return kind(**{name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()})

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 
 import numpy as np
 
-STRATEGIES = ("min", "tenth", "fixed", "oversample", "weights")
+STRATEGIES = ("min", "tenth", "fixed", "oversample", "all", "weights")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class SamplingConfig:
         tenth: max(N_m / 10, smallest N_m) (QMedSAM, ablation);
         fixed: `samples_per_modality` from every modality, repeated where there are fewer (QMedSAM's N_s = 900);
         oversample: the largest N_m from every modality, repeated where there are fewer (Yu);
+        all: every sample once, in the natural proportions (QMedSAM, ablation; Yu's "no oversampling");
         weights: `samples_per_epoch` shared out by `modality_weights` (Yu); a modality not named weighs 1.
     dataset_weights: factor on the weight of each sample within its modality, by pattern of `Modality/Dataset`; 0 leaves
         a data set out.
@@ -32,7 +33,7 @@ class SamplingConfig:
     samples_per_modality: int = 900
     samples_per_epoch: int = 9900
     modality_weights: dict[str, float] = field(default_factory=dict)
-    dataset_weights: dict[str, float] = field(default_factory=lambda: {"Fundus/*_vessels": 0.1})
+    dataset_weights: dict[str, float] = field(default_factory=dict)
     dataset_exponent: float = 1.0
 
     def __post_init__(self) -> None:
@@ -57,6 +58,8 @@ def epoch_counts(available: dict[str, int], config: SamplingConfig) -> dict[str,
         return dict.fromkeys(available, config.samples_per_modality)
     if config.strategy == "oversample":
         return dict.fromkeys(available, most)
+    if config.strategy == "all":
+        return dict(available)
     weights = {name: config.modality_weights.get(name, 1.0) for name in available}
     total = sum(weights.values())
     return {name: round(config.samples_per_epoch * weight / total) for name, weight in weights.items()}

@@ -1,5 +1,6 @@
 """What is in a data root: samples, sizes, intensities and objects per modality (Yu's data set statistics)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,7 @@ matplotlib.use("Agg")  # before pyplot: there may be no display
 import matplotlib.pyplot as plt
 
 INTENSITY_BINS = 64
+MOST_CLASSES = 20  # of a data set; where labels number objects, as nuclei, each alone says nothing
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class CaseStatistics:
     intensity_std: float
     histogram: np.ndarray
     object_sides: np.ndarray
+    class_slices: dict[int, int]  # by label: slices that have it
+    class_pixels: dict[int, int]  # by label
 
 
 def case_statistics(path: Path) -> CaseStatistics:
@@ -42,14 +46,15 @@ def case_statistics(path: Path) -> CaseStatistics:
     case = read_labelled_case(path)
     gts = case.gts if case.is_volume else case.gts[np.newaxis]
     longest = max(gts.shape[1:])
-    areas = [np.bincount(labels.ravel())[1:] for labels in gts]
-    areas = [counts[counts > 0] for counts in areas]
+    counts = np.stack([np.bincount(labels.ravel(), minlength=int(gts.max()) + 1)[1:] for labels in gts])
+    areas = [row[row > 0] for row in counts]
+    classes = np.flatnonzero(counts.any(axis=0))
     histogram, _ = np.histogram(case.imgs, bins=INTENSITY_BINS, range=(0, 256))
     return CaseStatistics(
         modality=path.parts[-3],
         dataset=path.parts[-2],
         slices=len(gts),
-        labelled_slices=sum(len(counts) > 0 for counts in areas),
+        labelled_slices=sum(len(sizes) > 0 for sizes in areas),
         height=gts.shape[1],
         width=gts.shape[2],
         channels=3 if not case.is_volume and case.imgs.ndim == 3 else 1,
@@ -58,6 +63,8 @@ def case_statistics(path: Path) -> CaseStatistics:
         intensity_std=float(case.imgs.std()),
         histogram=histogram / case.imgs.size,
         object_sides=np.sqrt(np.concatenate(areas)) / longest,
+        class_slices={int(i) + 1: int((counts[:, i] > 0).sum()) for i in classes},
+        class_pixels={int(i) + 1: int(counts[:, i].sum()) for i in classes},
     )
 
 
@@ -84,6 +91,31 @@ def table_by_modality(cases: list[CaseStatistics]) -> pd.DataFrame:
             .round(3),
         }
     ).reset_index()
+
+
+def table_by_class(cases: list[CaseStatistics]) -> pd.DataFrame:
+    """One row per data set and label, in how many of its labelled slices the label is, and its share of all labelled
+    pixels, in per cent; data sets of more than `MOST_CLASSES` labels have one row for all of them."""
+    rows = []
+    groups: dict[tuple[str, str], list[CaseStatistics]] = {}
+    for case in cases:
+        groups.setdefault((case.modality, case.dataset), []).append(case)
+    for (modality, dataset), group in groups.items():
+        slices = sum((Counter(case.class_slices) for case in group), Counter())
+        pixels = sum((Counter(case.class_pixels) for case in group), Counter())
+        labelled = sum(case.labelled_slices for case in group)
+        of_data_set = {"modality": modality, "dataset": dataset}
+        if len(slices) > MOST_CLASSES:
+            every = {"class": f"{len(slices)} labels", "slices": labelled, "slices_%": 100.0, "pixels_%": 100.0}
+            rows.append(of_data_set | every)
+            continue
+        for label in sorted(slices):
+            shares = {
+                "slices_%": round(100 * slices[label] / labelled, 1),
+                "pixels_%": round(100 * pixels[label] / pixels.total(), 1),
+            }
+            rows.append(of_data_set | {"class": str(label), "slices": slices[label]} | shares)
+    return pd.DataFrame(rows)
 
 
 def draw(cases: list[CaseStatistics], file: IO[bytes], picture_format: str) -> None:

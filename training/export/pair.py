@@ -12,6 +12,7 @@ What the runtime must know (input size, order of normalisation and padding, ...)
 """
 
 import copy
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
@@ -72,18 +73,18 @@ def export_pair(model: nn.Module, folder: Path, normalise: str = AFTER_PADDING) 
     write_pair(folder, graphs, describe(model, len(graphs[ENCODER].graph.output), normalise, precision))
 
 
-def trace_pair(model: nn.Module) -> dict[str, onnx.ModelProto]:
+def trace_pair(model: nn.Module, to_quantize: Collection[str] = ()) -> dict[str, onnx.ModelProto]:
     """The graphs by the names of their files, batch norms merged and arranged for export; the model is left as it is.
 
     A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
-    with integer weights.
+    with integer weights. to_quantize: names of layers that are quantized in the graphs later.
 
     Raises:
         ValueError: a pair that the runtime could not run right.
     """
     image = torch.zeros(1, 3, model.input_size, model.input_size)
     logit_size = model.logit_size
-    model = for_export(merge_batchnorm(copy.deepcopy(model).eval()))
+    model = for_export(merge_batchnorm(copy.deepcopy(model).eval()), to_quantize)
     with torch.no_grad():
         embeddings = model.encode(image)
     names = embedding_names(len(embeddings))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
+import yaml
 from torch import Tensor, nn
 
 from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
@@ -21,6 +22,7 @@ from training.data.batch import Batch
 from training.data.clips import ClipConfig
 from training.data.config import DataConfig
 from training.data.loader import Loader
+from training.data.sampling import SamplingConfig
 from training.export.form import for_export
 from training.export.onnx_pair import INT8, describe, embedding_names, write_pair
 from training.export.pair import trace_pair
@@ -34,19 +36,44 @@ from nncf.quantization.advanced_parameters import QuantizationParameters  # noqa
 
 Inputs = dict[str, np.ndarray]
 
-# What is quantized of a model; of others everything. LiteMedSAM's mask decoder is faster in bf16 (6.5 against 7.5 ms a
-# box): its products are small, and its image side is bound by memory.
-RECIPES = {"litemedsam": Recipe(mask_decoder=False)}
+CONFIGS = Path(__file__).parents[1] / "configs"
+# Whose `quantization` says what is quantized of a model, as in its quantization-aware training; of others everything.
+STAGES = {"litemedsam": CONFIGS / "litemedsam_stage3.yaml", "light": CONFIGS / "light_stage3.yaml"}
 IMAGES = 300  # for calibration
+DATASET_WEIGHTS = {"Fundus/*_vessels": 0.1}  # as in training: light.yaml
 CLIPS = 60  # of five slices, for the calibration of the volume decoder
 
 
+def recipe_of(model: nn.Module, config: Path | None = None) -> Recipe:
+    """What is quantized of a model: as a stage's configuration says, or the one of `STAGES`.
+
+    Raises ValueError, naming the file, where it says nothing that can be used.
+    """
+    config = config or STAGES.get(model.name)
+    if config is None:
+        return Recipe()
+    try:
+        recipe = Recipe.from_dict(yaml.safe_load(config.read_text())["quantization"])
+        chosen_layers(model, recipe)
+    except (OSError, TypeError, KeyError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{config}: no quantization for the model {model.name}: {reason}") from error
+    return recipe
+
+
 def export_calibrated(
-    model: nn.Module, root: Path, folder: Path, images: int = IMAGES, normalise: str = AFTER_PADDING, seed: int = 0
+    model: nn.Module,
+    root: Path,
+    folder: Path,
+    recipe: Recipe,
+    images: int = IMAGES,
+    normalise: str = AFTER_PADDING,
+    seed: int = 0,
 ) -> int:
     """Write the int8 files of a floating-point model, as `export_pair` does, calibrated on images of a training tree.
 
     Args:
+        recipe: which layers are quantized. Numbers of bits, signs and scales are NNCF's own.
         images: how many; seed: which these are.
         normalise: `after_padding` or `before_padding`, as the model was trained.
 
@@ -64,11 +91,12 @@ def export_calibrated(
         normalise=normalise,
         seed=seed,
         in_memory=False,
+        sampling=SamplingConfig(dataset_weights=DATASET_WEIGHTS),
         augmentation=AugmentationConfig().only("crop"),
         clips=ClipConfig(per_batch=1 if model.state else 0),
     )
     batches = calibration_batches(config.with_boxes_of(model), images)
-    graphs = quantize_pair(model, RECIPES.get(model.name, Recipe()), batches)
+    graphs = quantize_pair(model, recipe, batches)
     write_pair(folder, graphs, describe(model, len(graphs[ENCODER].graph.output), normalise, INT8))
     return len(batches)
 
@@ -89,7 +117,8 @@ def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> dic
     The encoder is calibrated on the images, the decoders on their floating-point embeddings and boxes. Of the recipe,
     the choice of layers counts; scales are NNCF's own.
     """
-    graphs = trace_pair(model)
+    to_quantize = chosen_layers(model, recipe)
+    graphs = trace_pair(model, to_quantize)
     encode = compiled(graphs[ENCODER])
     names = embedding_names(len(graphs[ENCODER].graph.output))
 
@@ -102,7 +131,7 @@ def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> dic
     def decoder_inputs(batch: Batch) -> Inputs:
         return {**embeddings_of(batch.images[0]), "boxes": batch.boxes.numpy()}
 
-    layers = chosen_layers(for_export(model), recipe)
+    layers = chosen_layers(for_export(model, to_quantize), recipe)
     quantized = {
         ENCODER: quantize_graph(graphs[ENCODER], layers, nncf.Dataset(batches, encoder_inputs)),
         DECODER: quantize_graph(graphs[DECODER], layers, nncf.Dataset(batches, decoder_inputs)),

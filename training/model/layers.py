@@ -32,7 +32,7 @@ class LayerNorm2d(nn.Module):
 
 
 class MatMul(nn.Module):
-    """`a @ b` as a module, so that quantization can find and replace the two products of attention by name."""
+    """`a @ b` as a module, so that quantization can find and replace products of two activations by name."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return a @ b

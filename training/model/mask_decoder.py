@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from training.model.layers import MLP, LayerNorm2d
+from training.model.layers import MLP, LayerNorm2d, MatMul
 from training.model.two_way_transformer import TwoWayTransformer
 
 SINGLE_MASK = 0  # of the four mask tokens: the one for unambiguous prompts, as a box is
@@ -23,6 +23,7 @@ class MaskDecoder(nn.Module):
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(MLP(width, width, width // 8, 3) for _ in range(mask_tokens))
+        self.mask_product = MatMul()
         self.iou_prediction_head = MLP(width, width, mask_tokens, 3)
 
     def forward(self, image: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,5 +41,5 @@ class MaskDecoder(nn.Module):
 
         upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(-1, (h, w)))  # (N, width / 8, 4h, 4w)
         kernel = self.output_hypernetworks_mlps[SINGLE_MASK](mask_token)  # (N, width / 8)
-        logits = (kernel[:, None] @ upscaled.flatten(2)).reshape(-1, 4 * h, 4 * w)
+        logits = self.mask_product(kernel[:, None], upscaled.flatten(2)).reshape(-1, 4 * h, 4 * w)
         return logits, self.iou_prediction_head(iou_token)[:, SINGLE_MASK]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.layers import neck
+from training.model.layers import MatMul, neck
 from training.model.windows import merge, partition
 
 
@@ -26,8 +26,11 @@ class RelativeAttention(nn.Module):
     def __init__(self, width: int, heads: int, side: int):
         super().__init__()
         self.heads = heads
+        self.scale = (width // heads) ** -0.5
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
+        self.query_key = MatMul()
+        self.attention_value = MatMul()
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
 
@@ -36,7 +39,8 @@ class RelativeAttention(nn.Module):
         qkv = self.qkv(x).reshape(b, height * width, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # each (B, heads, tokens, head width)
         bias = relative_bias(q, self.rel_pos_h, self.rel_pos_w, height, width)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        attention = (self.query_key(q * self.scale, k.transpose(-2, -1)) + bias).softmax(-1)
+        x = self.attention_value(attention, v)
         return self.proj(x.transpose(1, 2).reshape(b, height, width, channels))
 
 

@@ -16,7 +16,7 @@ COUNTERPARTS = {  # the Brevitas layer, and the arguments to build it from
 
 
 class QuantMatMul(nn.Module):
-    """A product of attention with both inputs quantized."""
+    """A product of two activations, both of them quantized."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -46,10 +46,6 @@ def quantize(model: nn.Module, recipe: Recipe) -> nn.Module:
         raise ValueError("batch norms are merged into the weights already: quantize before merging")
     earlier = getattr(model, "recipe", None)
     recipe = joined(earlier, recipe)
-    names = [name for name, _ in model.named_modules()]
-    for pattern in recipe.keep_float:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f"quantization.keep_float: {model.name} has no module that matches '{pattern}'")
     for name in chosen_layers(model, recipe):
         layer = model.get_submodule(name)
         model.set_submodule(name, counterpart(layer, recipe).train(layer.training))
@@ -77,7 +73,12 @@ def joined(earlier: Recipe | None, later: Recipe) -> Recipe:
 
 
 def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:
-    """Names of the floating-point layers that a recipe quantizes."""
+    """Names of the floating-point layers that a recipe quantizes. Raises ValueError for a pattern in `keep_float` that
+    matches no module."""
+    names = [name for name, _ in model.named_modules()]
+    for pattern in recipe.keep_float:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"quantization.keep_float: {model.name} has no module that matches '{pattern}'")
     parts = {"image_encoder": recipe.image_encoder, "mask_decoder": recipe.mask_decoder}
     kept = (*recipe.keep_float, *NEVER_RUN)
     return [
@@ -99,15 +100,16 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the scales that are not set yet from the activations of a few batches (run-time statistics), in place.
 
     The model runs in eval mode; a quantizer whose scale is not set lets its input pass. Where no input is negative, the
-    quantizer loses its sign bit first. Scales set before, learned or loaded, stay. Raises ValueError where a quantizer
-    saw no data.
+    quantizer loses its sign bit first, unless the recipe keeps all signed. Scales set before, learned or loaded, stay.
+    Raises ValueError where a quantizer saw no data.
     """
     if all(map(is_set, activation_scales(model).values())):
         return
     batches = list(batches)
     was_training = model.training
     model.eval()
-    with_unsigned(model, never_negative(model, batches))
+    if not model.recipe.signed:
+        with_unsigned(model, never_negative(model, batches))
     fresh = {name: scale for name, scale in activation_scales(model).items() if not is_set(scale)}
     with ExitStack() as stack:
         for name in fresh:

@@ -28,7 +28,10 @@ class Recipe:
     weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
     weight_bits: 8, or 7 for the same results on CPUs without VNNI: they add two products of an activation and a weight
         in 16 bits, which hold every such sum only if the weights have a bit less. The file is int8 either way.
-    attention_products: quantize both inputs of query x key and of attention x value.
+    attention_products: quantize both inputs of products of two activations: query x key, attention x value, and at the
+        end of SAM's mask decoder hypernetwork x enlarged embedding (`mask_decoder.mask_product`).
+    signed: every activation keeps its sign bit, as in QMedSAM; otherwise calibration drops it where no input is
+        negative, which halves the step.
     keep_float: shell patterns of module names that stay floating point, e.g. first and last layers.
     unsigned: names of layers whose input is never negative and needs no sign bit; calibration finds them.
     """
@@ -38,6 +41,7 @@ class Recipe:
     weights: str = PER_CHANNEL
     weight_bits: int = 8
     attention_products: bool = True
+    signed: bool = False
     keep_float: tuple[str, ...] = ()
     unsigned: tuple[str, ...] = ()
 
@@ -46,6 +50,8 @@ class Recipe:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.weights not in (PER_TENSOR, PER_CHANNEL):
             raise ValueError(f"quantization.weights is {self.weights!r}: choose {PER_TENSOR} or {PER_CHANNEL}")
+        if self.signed and self.unsigned:
+            raise ValueError(f"quantization.signed leaves no layer unsigned, but {self.unsigned[0]} is to be")
         if self.weight_bits not in (7, 8):
             raise ValueError(f"quantization.weight_bits is {self.weight_bits!r}: choose 7 or 8")
 

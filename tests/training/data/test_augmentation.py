@@ -19,6 +19,7 @@ from training.data.config import DataConfig, from_mapping
 from training.data.phantoms import phantom_case_2d
 from training.data.slices import Slice
 from training.data.targets import TargetConfig, find_targets
+from training.data.tiles import TITLE
 
 NONE = AugmentationConfig().only()
 EXACT_BOXES = BoxConfig(convention=PIXEL_EDGES, pixel_share=0, relative_high=0)
@@ -47,6 +48,14 @@ def one(value: float) -> torch.Tensor:
 
 
 # Without augmentation
+
+
+def test_a_configuration_names_the_augmentations_that_stay():
+    config = from_mapping(AugmentationConfig, {"enabled": ["blur", "grey"], "grey": 0.3})
+    assert config == replace(NONE, grey=0.3, blur=AugmentationConfig().blur)
+    assert replace(config, noise=Range(1, 0, 1)).noise.probability == 1  # switched on again
+    with pytest.raises(ValueError, match="no augmentation named largest_zoom"):
+        AugmentationConfig(enabled=["largest_zoom"])
 
 
 @pytest.mark.parametrize("size", [(288, 288), (256, 256), (100, 256), (97, 288), (300, 40), (30, 33), (600, 450)])
@@ -222,7 +231,7 @@ def test_each_intensity_augmentation_changes_images_only_when_on(name: str) -> N
     images = torch.from_numpy(rng.random((4, 3, 16, 16), np.float32))
     is_colour = np.ones(4, bool)
     for config, changes in ((NONE, False), (always(name), True)):
-        parameters = draw_intensities(np.random.default_rng(1), config, 4)
+        parameters = draw_intensities(np.random.default_rng(1), [config] * 4)
         changed = change_intensities(images.clone(), parameters, is_colour, torch.Generator().manual_seed(0))
         assert ((changed != images).flatten(1).any(dim=1) == changes).all()
         assert changed.min() >= 0
@@ -281,7 +290,7 @@ def test_only_keeps_what_is_named() -> None:
 def test_switching_one_augmentation_off_leaves_the_others_as_they_were() -> None:
     on = AugmentationConfig()
     off = AugmentationConfig(contrast=Range(0, 1, 1), gamma=Range(0, 1, 1))
-    with_it, without = (draw_intensities(np.random.default_rng(3), config, 50) for config in (on, off))
+    with_it, without = (draw_intensities(np.random.default_rng(3), [config] * 50) for config in (on, off))
     assert (with_it.contrast != 1).any()
     np.testing.assert_array_equal(with_it.brightness, without.brightness)
     np.testing.assert_array_equal(with_it.noise, without.noise)
@@ -381,15 +390,37 @@ def test_objects_that_are_mostly_out_of_view_are_not_asked_for() -> None:
 def test_the_gallery_shows_every_augmentation(tmp_path: Path) -> None:
     assert gallery.main(["--out", str(tmp_path / "docs" / "gallery.png")]) == 0
     picture = cv2.imread(str(tmp_path / "docs" / "gallery.png"))
-    size = gallery.TITLE + gallery.TILE
-    still = picture[gallery.TITLE : size, : gallery.TILE]
+    size = TITLE + gallery.TILE
+    still = picture[TITLE:size, : gallery.TILE]
     shown = [title.split()[0] for title, _, _ in gallery.tiles()]
     assert set(shown) >= {field.name for field in fields(NONE)} - {"smallest_context", "largest_zoom"}
     changed = set()
     for number, name in enumerate(shown):
         row, column = divmod(number, gallery.COLUMNS)
-        top, left = row * size + gallery.TITLE, column * gallery.TILE
+        top, left = row * size + TITLE, column * gallery.TILE
         if (picture[top : top + gallery.TILE, left : left + gallery.TILE] != still).any():
             changed.add(name)
     # One end of a range may show nothing: normalisation undoes a wider window on an image without padding.
     assert changed == set(shown) - {"unchanged"}
+
+
+def test_a_weak_modality_is_augmented_more_than_the_others() -> None:
+    ranges = AugmentationConfig(crop=0, enabled=["gamma", "invert"], gamma=Range(0.3, 2, 2), invert=0.2)
+    config = DataConfig(root="", augmentation=ranges, augmentation_strength={"OCT": 3, "PET": 0})
+    names = ["CT", "OCT", "PET"] * 1000
+    drawn = draw_intensities(np.random.default_rng(0), [config.augmentation_of(name) for name in names])
+    gamma, inverted = ((drawn.gamma != 1).reshape(-1, 3).mean(axis=0), drawn.invert.reshape(-1, 3).mean(axis=0))
+    np.testing.assert_allclose(gamma, [0.3, 0.9, 0], atol=0.05)
+    np.testing.assert_allclose(inverted, [0.2, 0.6, 0], atol=0.05)
+    assert replace(ranges, crop=0.65).strengthened(3).crop == 0.65
+    with pytest.raises(ValueError, match="must not be negative"):
+        DataConfig(root="", augmentation_strength={"CT": -1})
+    item = phantom_slice((64, 64))  # of modality US
+    flips = AugmentationConfig(enabled=["flip_horizontal"])
+    plain, flipped, off = (
+        draw_batch(np.random.default_rng(0), [item] * 40, DataConfig(root="", augmentation=flips, **more)).samples
+        for more in ({}, {"augmentation_strength": {"US": 2}}, {"augmentation_strength": {"US": 0}})
+    )
+    mirrored = [sum(np.linalg.det(s.source.matrix[:2, :2]) < 0 for s in some) for some in (plain, flipped, off)]
+    assert 0 < mirrored[0] < 40
+    assert mirrored[1:] == [40, 0]

@@ -17,6 +17,7 @@ AVAILABLE = {"CT": 5000, "OCT": 40, "X-Ray": 1100}
         (SamplingConfig("tenth"), {"CT": 500, "OCT": 40, "X-Ray": 110}),
         (SamplingConfig("fixed", samples_per_modality=900), {"CT": 900, "OCT": 900, "X-Ray": 900}),
         (SamplingConfig("oversample"), {"CT": 5000, "OCT": 5000, "X-Ray": 5000}),
+        (SamplingConfig("all"), AVAILABLE),
         (SamplingConfig("weights", samples_per_epoch=300), {"CT": 100, "OCT": 100, "X-Ray": 100}),
         (
             SamplingConfig("weights", samples_per_epoch=300, modality_weights={"CT": 4, "OCT": 0}),

@@ -18,7 +18,9 @@ from training.model.untrained import fill_randomly
 from training.model.windows import partition
 from training.quantization import Recipe, calibrate, merge_batchnorm, quantize
 
-WORK_ON_IMAGE = ("mask_decoder.*cross_attn_*", "mask_decoder.*final_attn_*", "mask_decoder.output_upscaling.*")
+WORK_ON_IMAGE = tuple(
+    f"mask_decoder.{part}" for part in ("*cross_attn_*", "*final_attn_*", "output_upscaling.*", "mask_product")
+)
 RECIPES = {  # and whether the mask decoder can be rearranged
     "float": (None, True),
     "per channel": (Recipe(), False),

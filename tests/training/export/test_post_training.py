@@ -11,14 +11,14 @@ from inference.model.metadata import read_metadata
 from tests.support.data_root import write_ct_and_ultrasound
 from tests.support.engines import run_openvino
 from tests.support.parity import relative_error
-from tests.support.small_sam import SIZE, small_sam
+from tests.support.small_sam import SIZE, narrow_litemedsam, small_sam
 from tests.training.quantization.test_qcdq import executed_layers
 from training.data.augmentation import AugmentationConfig
 from training.data.config import DataConfig
 from training.export import post_training
 from training.export.form import for_export
 from training.export.form.layers import rows
-from training.export.post_training import calibration_batches, export_calibrated, module_of, quantize_pair
+from training.export.post_training import calibration_batches, export_calibrated, module_of, quantize_pair, recipe_of
 from training.quantization import Recipe
 from training.quantization.quantize import chosen_layers
 
@@ -40,7 +40,7 @@ def traced_once():
     """Tracing the model takes longer than all else."""
     trace = cache(post_training.trace_pair)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(post_training, "trace_pair", lambda model: copy.deepcopy(trace(model)))
+        patch.setattr(post_training, "trace_pair", lambda model, names: copy.deepcopy(trace(model, tuple(names))))
         yield
 
 
@@ -51,7 +51,7 @@ def calibration(root, seed: int = 0):
 
 @torch.no_grad()
 def test_quantized_pair_is_int8_and_close_to_floating_point(root, model, tmp_path):
-    assert export_calibrated(model, root, tmp_path, IMAGES) == IMAGES
+    assert export_calibrated(model, root, tmp_path, Recipe(), IMAGES) == IMAGES
 
     encoder, decoder = (read_metadata(tmp_path / name) for name in ("encoder.onnx", "decoder.onnx"))
     assert encoder == decoder
@@ -85,16 +85,22 @@ def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alon
     )
 
 
-def test_ptq_quantizes_the_layers_that_the_recipe_names(root, model):
-    graphs = quantize_pair(model, Recipe(mask_decoder=False), calibration(root))
+LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), recipe_of(narrow_litemedsam())], ids=["paper", "ours"])
+def test_ptq_quantizes_the_layers_that_the_recipe_names(root, model, recipe):
+    graphs = quantize_pair(model, recipe, calibration(root))
     assert list(graphs) == ["encoder.onnx", "decoder.onnx"]
-    encoder, decoder = graphs.values()
-    chosen = chosen_layers(for_export(model), Recipe(mask_decoder=False))
-    dequantized = {node.output[0] for node in encoder.graph.node if node.op_type == "DequantizeLinear"}
-    quantized = {
-        module_of(node)
-        for node in encoder.graph.node
-        if node.op_type in ("Conv", "MatMul") and all(name in dequantized for name in node.input[:2])
-    }
+    chosen = chosen_layers(for_export(model, chosen_layers(model, recipe)), recipe)
+    quantized = set()
+    for graph in graphs.values():
+        dequantized = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
+        quantized |= {
+            module_of(node)
+            for node in graph.graph.node
+            if node.op_type in LAYERS and all(name in dequantized for name in node.input[:2])
+        }
     assert quantized == set(chosen)
-    assert not any(node.op_type == "QuantizeLinear" for node in decoder.graph.node)
+    assert ("mask_decoder.mask_product" in chosen) == recipe.attention_products
+    assert any(name.endswith("query_key") for name in chosen) == recipe.attention_products

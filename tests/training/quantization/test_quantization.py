@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.small_sam import SIZE, small_sam
+from tests.support.small_sam import SIZE, small_sam, small_vit_sam
 from training.model import build_model, checkpoint
 from training.model.checkpoint import load_model, save_checkpoint
 from training.model.layers import ConvBN, MatMul
@@ -70,13 +70,29 @@ def test_recipe_chooses_parts_products_and_exceptions():
 
     without_products = quantized_names(quantize(small_sam(), Recipe(attention_products=False)))
     assert everything - without_products == {
-        name for name in everything if name.endswith(("query_key", "attention_value"))
+        name for name in everything if name.endswith(("query_key", "attention_value", "mask_product"))
     }
 
     ends = Recipe(keep_float=("image_encoder.patch_embed.*", "mask_decoder.iou_prediction_head.*"))
     kept = everything - quantized_names(quantize(small_sam(), ends))
     assert len(kept) == 5
     assert all("patch_embed" in name or "iou_prediction_head" in name for name in kept)
+
+
+@pytest.mark.parametrize("product", ["mask_decoder.mask_product", "image_encoder.blocks.1.attn.query_key"])
+@torch.no_grad()
+def test_the_last_product_of_the_decoder_and_those_of_vit_are_products_to_quantize(product):
+    model = small_vit_sam()
+    data = batch()
+    assert {f"image_encoder.blocks.{i}.attn.{name}" for i in (0, 1) for name in ("query_key", "attention_value")} < (
+        quantized_names(quantize(small_vit_sam(), Recipe()))
+    )
+    logits, _ = model.decode(model.encode(data.images), data.boxes, data.image_index)
+    quantize(model, Recipe(keep_float=tuple(name for name, _ in model.named_modules() if name not in ("", product))))
+    calibrate(model, [data])
+    assert quantized_names(model) == {product}
+    rounded, _ = model.decode(model.encode(data.images), data.boxes, data.image_index)
+    assert 0 < (rounded - logits).norm() / logits.norm() < 0.05
 
 
 @pytest.mark.parametrize(("weights", "shape"), [("per_tensor", ()), ("per_channel", (16, 1, 1, 1))])
@@ -135,6 +151,16 @@ def test_input_that_is_never_negative_has_no_sign_bit():
     assert model.recipe.unsigned == ("image_encoder",)
     assert model.image_encoder.input_quant.scale().item() == pytest.approx((4 + 8) / 2 / 255)
     assert not model.image_encoder.input_quant.is_signed
+
+
+def test_signed_recipe_keeps_the_sign_bit_of_what_is_never_negative():
+    model = quantize(Line(), Recipe(mask_decoder=False, signed=True))
+    calibrate(model, [SimpleNamespace(images=torch.ones(1, 4), boxes=None, image_index=None, clips=())])
+    assert model.recipe.unsigned == ()
+    assert model.image_encoder.input_quant.is_signed
+    assert model.image_encoder.input_quant.scale().item() == pytest.approx(1 / 128)
+    with pytest.raises(ValueError, match="leaves no layer unsigned, but image_encoder is to be"):
+        Recipe(signed=True, unsigned=("image_encoder",))
 
 
 def test_one_negative_input_keeps_the_sign_bit():

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.support.data_root import write_validation_case
 from training import compare
+from training.data.augmentation import AugmentationConfig
+from training.data.sampling import epoch_counts, sample_weights
 from training.trainer import comparison
-from training.trainer.comparison import as_text, read_comparison
+from training.trainer.comparison import as_text, config_of, read_comparison
+from training.trainer.config import TrainConfig
 
 LIGHT = "training/configs/light.yaml"
 
@@ -28,6 +32,26 @@ def test_a_list_that_cannot_be_used_is_named(tmp_path: Path, runs: str, reason: 
     with pytest.raises(ValueError, match=reason) as error:
         read_comparison(path)
     assert str(error.value).startswith(f"{path}: ")
+
+
+def configs_of(name: str) -> dict[str, TrainConfig]:
+    comparison = read_comparison(Path(f"training/configs/compare/{name}.yaml"))
+    return {entry.name: config_of(entry, comparison.common, Path("out")) for entry in comparison.entries}
+
+
+def test_lists_of_the_papers_switch_off_what_they_say():
+    distillation = configs_of("distillation")
+    assert [config.distillation.is_on for config in distillation.values()] == [True, True, False]
+    assert distillation["embeddings"].distillation.logits == 0 < distillation["embeddings"].distillation.embeddings
+
+    augmentation = configs_of("augmentation")
+    assert augmentation["none"].data.augmentation == AugmentationConfig().only()
+    assert augmentation["all"].data.augmentation == AugmentationConfig()
+
+    natural = configs_of("sampling")["natural proportions"].data.sampling
+    assert epoch_counts({"CT": 5000, "OCT": 40}, natural) == {"CT": 5000, "OCT": 40}
+    weights = sample_weights(["Fundus/a", "Fundus/b_vessels"], np.array([0, 0, 0, 1]), natural)
+    assert len(set(weights.tolist())) == 1
 
 
 def test_the_table_has_a_line_per_modality_and_two_columns_per_run():

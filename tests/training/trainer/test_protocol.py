@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.data.augmentation import Range
 from training.trainer import schedule
 from training.trainer.config import DistillationConfig, OptimizerConfig, ScheduleConfig, TrainConfig, read_config
 from training.trainer.learning_rate import set_learning_rate
@@ -13,6 +14,7 @@ from training.trainer.optimizer import make_optimizer
 CONFIGS = Path(__file__).resolve().parents[3] / "training/configs"
 PROCESSES = 4
 STAGES = (1, 2, 3)
+FLIPS, NO_CHANCES = ("flip_horizontal", "flip_vertical"), ("smallest_context", "largest_zoom")
 
 
 def read(stage: int) -> TrainConfig:
@@ -25,6 +27,28 @@ def test_qmedsam_trains_on_900_samples_per_modality_with_boxes_moved_outward_by_
     assert (data.sampling.strategy, data.sampling.samples_per_modality) == ("fixed", 900)
     assert (data.boxes.per_image, data.boxes.pixel_share, data.boxes.pixels) == (1, 1.0, 10)
     assert data.input_size == 256
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_qmedsam_flips_every_second_sample_each_way_and_changes_nothing_else(stage):
+    augmentation = read(stage).data.augmentation
+    assert (augmentation.flip_horizontal, augmentation.flip_vertical) == (0.5, 0.5)
+    values = [value for name, value in vars(augmentation).items() if name not in FLIPS + NO_CHANCES]
+    assert len(values) == 17
+    assert {value.probability if isinstance(value, Range) else value for value in values} == {0.0}
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2", "stage3", "yu"])
+def test_the_papers_draw_from_all_data_sets_alike(name):
+    sampling = read_config(CONFIGS / f"{name}.yaml", ["init=any.pt"]).data.sampling
+    assert (sampling.dataset_weights, sampling.dataset_exponent) == ({}, 1.0)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("li*.yaml")), ids=lambda path: path.stem)
+def test_our_own_files_draw_few_vessels_and_drop_sign_bits(path):
+    config = read_config(path, ["init=any.pt"])
+    assert config.data.sampling.dataset_weights == {"Fundus/*_vessels": 0.1}
+    assert not config.quantization.signed
 
 
 @pytest.mark.parametrize(("stage", "batch_size"), [(1, 2), (2, 4), (3, 2)])
@@ -78,7 +102,7 @@ def test_qmedsam_quantizes_the_encoder_then_the_decoder_and_keeps_the_best_epoch
     assert (config.stage, config.model, config.precision) == (stage, "litemedsam", "float32")
     recipe = config.quantization
     assert (recipe.image_encoder, recipe.mask_decoder, recipe.attention_products) == (True, True, True)
-    assert (recipe.weight_bits, recipe.keep_float) == (8, ())
+    assert (recipe.weight_bits, recipe.keep_float, recipe.signed) == (8, (), True)
     assert config.validation.root is not None
     assert (config.validation.every_epochs, config.validation.limit) == (1, None)
 

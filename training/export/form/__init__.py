@@ -9,6 +9,8 @@ operations and no data moved between them. `for_export` rearranges the one into 
     light model              embeddings and prompts channels last; see `light`
 """
 
+from collections.abc import Collection
+
 from torch import nn
 
 from training.export.form.light import ExportedLight
@@ -19,13 +21,14 @@ from training.model.sam import SAM
 __all__ = ["for_export"]
 
 
-def for_export(model: nn.Module) -> nn.Module:
+def for_export(model: nn.Module, to_quantize: Collection[str] = ()) -> nn.Module:
     """A model with the `encode` and `decode` of a given one, in eval mode, arranged for export.
+
+    to_quantize: names of layers that are quantized once the graph is traced, which keeps them from being rearranged.
 
     The given model stays as it is; weights that need no rearranging are shared. Embeddings may be shaped otherwise than
     the model's own. Models without such a form are returned as they are.
     """
-    for kind, exported in {LightModel: ExportedLight, SAM: ExportedSAM}.items():
-        if isinstance(model, kind):
-            return exported(model).eval()
-    return model
+    if isinstance(model, LightModel):  # its form is that of a quantized model too
+        return ExportedLight(model).eval()
+    return ExportedSAM(model, to_quantize).eval() if isinstance(model, SAM) else model

@@ -18,6 +18,7 @@ from training.model.volume_decoder import Followed
 class ExportedLight(nn.Module):
     def __init__(self, model: LightModel):
         super().__init__()
+        self.name = model.name
         self.image_encoder, self.mask_decoder = model.image_encoder, model.mask_decoder
         self.prompt_encoder = with_map_embeddings(model.prompt_encoder)
         self.volume_decoder, self.state, self.shared_state = None, model.state, model.shared_state

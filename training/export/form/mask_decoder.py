@@ -10,6 +10,8 @@ With that the image enters its attentions as it is, and no position is projected
 layers on rows, and only the logits are put into the order of an image.
 """
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
@@ -20,16 +22,20 @@ from training.model.mask_decoder import SINGLE_MASK, MaskDecoder
 from training.model.two_way_transformer import Attention, TwoWayBlock, TwoWayTransformer
 from training.quantization.layers import QuantMatMul
 
-ON_THE_IMAGE = ("cross_attn_", "final_attn_", "output_upscaling")  # parts whose layers work on every position
+ON_THE_IMAGE = ("cross_attn_", "final_attn_", "output_upscaling", "mask_product")  # work on every position
 
 
-def has_exported_form(decoder: MaskDecoder) -> bool:
-    """Whether all work on the image is floating point: quantized projections cannot be moved."""
-    return not any(
-        isinstance(module, (QuantWeightBiasInputOutputLayer, QuantMatMul))
+def has_exported_form(decoder: MaskDecoder, to_quantize: Collection[str] = ()) -> bool:
+    """Whether all work on the image is floating point, and stays so: quantized projections cannot be moved.
+
+    to_quantize: names of layers of the model that are quantized once the graph is traced.
+    """
+    quantized = [
+        name
         for name, module in decoder.named_modules()
-        if any(part in name for part in ON_THE_IMAGE)
-    )
+        if isinstance(module, (QuantWeightBiasInputOutputLayer, QuantMatMul))
+    ]
+    return not any(part in name for name in (*quantized, *to_quantize) for part in ON_THE_IMAGE)
 
 
 def per_head(weight: Tensor, heads: int) -> Tensor:
@@ -118,9 +124,9 @@ class ExportedMaskDecoder(nn.Module):
         self.transformer = RowTransformer(decoder.transformer)
         self.iou_token, self.mask_tokens = decoder.iou_token, decoder.mask_tokens
         first, norm, _, second, _ = decoder.output_upscaling
-        self.upscale1, self.upscale2 = on_rows(first), on_rows(second)
-        self.norm_upscaled = norm
-        self.hypernetwork = decoder.output_hypernetworks_mlps[SINGLE_MASK]
+        self.output_upscaling = nn.ModuleList([on_rows(first), norm, on_rows(second)])
+        self.output_hypernetworks_mlps = nn.ModuleList([decoder.output_hypernetworks_mlps[SINGLE_MASK]])
+        self.mask_product = decoder.mask_product
         self.iou_prediction_head = decoder.iou_prediction_head
 
     def forward(self, image: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,11 +136,12 @@ class ExportedMaskDecoder(nn.Module):
         tokens = torch.cat([output_tokens.expand(n, -1, -1), sparse], dim=1)
         tokens, image = self.transformer(image + rows(dense), rows(image_pe), tokens)
 
-        norm = self.norm_upscaled
-        up = self.upscale1(image).unflatten(-1, (4, -1)).flatten(1, 2)  # (N, h * w * 4, width / 4)
+        enlarge, norm, enlarge_again = self.output_upscaling
+        (hypernetwork,) = self.output_hypernetworks_mlps
+        up = enlarge(image).unflatten(-1, (4, -1)).flatten(1, 2)  # (N, h * w * 4, width / 4)
         up = F.gelu(F.layer_norm(up, up.shape[-1:], norm.weight, norm.bias, norm.eps))
-        up = F.gelu(self.upscale2(up)).unflatten(-1, (4, -1)).flatten(1, 2)  # (N, h * w * 4 * 4, width / 8)
-        logits = up @ self.hypernetwork(tokens[:, 1 + SINGLE_MASK])[:, :, None]
+        up = F.gelu(enlarge_again(up)).unflatten(-1, (4, -1)).flatten(1, 2)  # (N, h * w * 4 * 4, width / 8)
+        logits = self.mask_product(up, hypernetwork(tokens[:, 1 + SINGLE_MASK])[:, :, None])
         logits = logits.reshape(n, h, w, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6).reshape(n, 4 * h, 4 * w)
         return logits, self.iou_prediction_head(tokens[:, 0])[:, SINGLE_MASK]
 

@@ -17,7 +17,7 @@ from training.export.form.layers import (
     to_map,
     without_affine,
 )
-from training.model.layers import LayerNorm2d
+from training.model.layers import LayerNorm2d, MatMul
 from training.model.tiny_vit import PreNormMLP, Stage, TinyViT, TinyViTBlock, WindowAttention
 
 SMALL_WINDOW = 64  # tokens; see RowWindowAttention
@@ -43,6 +43,7 @@ class RowWindowAttention(nn.Module):
         self.v = some_outputs(qkv, v, 1.0)
         self.quantize_q, self.quantize_k = quantizers_of_product(attention.query_key)
         self.quantize_weights, self.quantize_v = quantizers_of_product(attention.attention_value)
+        self.query_key, self.attention_value = MatMul(), MatMul()
         self.proj = attention.proj
         slots = window_slots(side, window)
         self.tokens = window * window
@@ -57,10 +58,12 @@ class RowWindowAttention(nn.Module):
         k = self.quantize_k(self.split(self.k(x)))
         v = self.quantize_v(self.split(self.v(x)))
         if self.tokens <= SMALL_WINDOW:
-            weights = (k @ q.transpose(-2, -1) + self.bias.transpose(-2, -1)).softmax(-2).transpose(-2, -1)
+            scores = self.query_key(k, q.transpose(-2, -1)) + self.bias.transpose(-2, -1)
+            weights = scores.softmax(-2).transpose(-2, -1)
         else:
-            weights = (q @ k.transpose(-2, -1) + self.bias).softmax(-1)
-        x = (self.quantize_weights(weights) @ v).transpose(1, 2)  # (B * windows, tokens, heads, width / heads)
+            weights = (self.query_key(q, k.transpose(-2, -1)) + self.bias).softmax(-1)
+        x = self.attention_value(self.quantize_weights(weights), v)
+        x = x.transpose(1, 2)  # (B * windows, tokens, heads, width / heads)
         x = x.reshape(1, -1, x.shape[-2] * x.shape[-1])
         return self.proj(x.index_select(1, self.way_back))
 
