@@ -83,7 +83,7 @@ $(RUNTIME)/installed: requirements.lock
 	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	touch $@
 
-$(TRAINING)/installed: requirements.txt requirements-files.txt training/requirements.txt
+$(TRAINING)/installed: requirements.txt requirements-files.txt requirements-serve.txt training/requirements.txt
 	$(PYTHON) -m venv $(TRAINING)
 	$(TRAINING)/bin/pip install --quiet --disable-pip-version-check -r training/requirements.txt
 	touch $@

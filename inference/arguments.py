@@ -16,7 +16,9 @@ from .options import (
     OVERLAP_RULES,
     PRECISIONS,
     STRATEGIES,
+    WINDOWS,
     Options,
+    Window,
     default_weights,
 )
 
@@ -42,6 +44,7 @@ SUBCOMMANDS = {
     CASES: Subcommand("every *.npz case of a folder: cases INPUT OUTPUT", ""),
     "segment": Subcommand("your own files, NIfTI, NRRD, DICOM, PNG...: segment FILE --box ... -o MASK", ".files.cli"),
     "page": Subcommand("serve the page that segments in the browser: page [DIST]", ".page"),
+    "serve": Subcommand("a server for 3D Slicer and napari", ".serve.cli"),
 }
 
 USAGE = """\
@@ -148,8 +151,7 @@ def _listed_subcommands() -> str:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """How images are segmented, and with what."""
-    parser.add_argument("--weights", type=Path, default=default_weights(), metavar="DIR",
-                        help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
+    add_runtime_options(parser)
     parser.add_argument("--box-batch", type=positive, default=Options.box_batch, metavar="N",
                         help="boxes decoded at once: fewer take less memory (default: %(default)s)")  # fmt: skip
     parser.add_argument("--strategy", choices=STRATEGIES, default=Options.strategy,
@@ -163,6 +165,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                         help="who has a pixel claimed twice, see README (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-zoom", action="store_false", dest="zoom",
                         help="do not segment small objects on magnifying windows of their own")  # fmt: skip
+
+
+def add_runtime_options(parser: argparse.ArgumentParser) -> None:
+    """With which models, and what of the machine."""
+    parser.add_argument("--weights", type=Path, default=default_weights(), metavar="DIR",
+                        help="folder with encoder.onnx and decoder.onnx (default: the pair that ships)")  # fmt: skip
     parser.add_argument("--precision", choices=PRECISIONS, default=AUTO,
                         help="arithmetic; auto takes bf16 where the CPU has it (default: %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=positive, default=0, metavar="N", help="CPU threads (default: all)")
@@ -229,3 +237,16 @@ def memory(text: str) -> int:
         return amount(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error} (also from the environment: {MEMORY_VARIABLE})") from error
+
+
+def window(text: str) -> Window:
+    """The name of a window, or its level and width."""
+    if text in WINDOWS:
+        return WINDOWS[text]
+    try:
+        level, width = map(float, text.split(","))
+    except ValueError:
+        level = width = 0.0
+    if not (0 < width < float("inf") and abs(level) < float("inf")):
+        raise argparse.ArgumentTypeError(f"'{text}' is not level,width such as 40,400, nor {', '.join(WINDOWS)}")
+    return Window(level, width)

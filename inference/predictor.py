@@ -14,6 +14,7 @@ from .arrays import Array, BoolArray
 from .cases.boxes import common_form, repair
 from .cases.case import Case, make_case
 from .cases.intensity import window_level
+from .cases.slice_axis import slice_axis, with_axis_first
 from .errors import CaseError, only_case_errors
 from .memory_limit import amount, memory_limit, resident
 from .model.pair import ModelPair
@@ -25,7 +26,6 @@ from .segment.segment_case import segment_case
 log = logging.getLogger("qmedsam")
 
 CtWindow = tuple[float, float]  # level and width, Hounsfield units
-SPACING_DECIMALS = 4  # of a mm
 
 
 class Predictor:
@@ -133,7 +133,7 @@ class Predictor:
         with self._turn() as model, only_case_errors():
             pixels, table = _intensities(image, window), _numbers("boxes", boxes)
             axis = _slice_axis(spacing, pixels, table)
-            case = make_case(np.moveaxis(pixels, axis, 0) if axis else pixels, _with_axis_first(table, axis))
+            case = make_case(np.moveaxis(pixels, axis, 0) if axis else pixels, with_axis_first(table, axis))
             for warning in case.warnings:
                 log.warning("%s", warning)
             for problem in case.problems:
@@ -243,18 +243,7 @@ def _slice_axis(spacing: Any, pixels: Array, boxes: Array) -> int:
     steps = _numbers("spacing", spacing)
     if steps.shape != (3,) or not (np.isfinite(steps).all() and np.all(steps > 0)):
         raise CaseError(f"'spacing' is {steps.tolist()}, expected three numbers above 0, z, y, x")
-    # Rounded, so that an axis is not chosen for what floating point made of equal numbers.
-    return int(np.argmax(steps.round(SPACING_DECIMALS))) if pixels.ndim > 2 else 0
-
-
-def _with_axis_first(boxes: Array, axis: int) -> Array:
-    """Boxes (N, 6) of a volume whose `axis` moves to the front."""
-    if axis == 0:
-        return boxes
-    order = [2, 1, 0]  # the columns of z, y, x
-    order.insert(0, order.pop(axis))
-    z, y, x = order
-    return boxes[..., [x, y, z, x + 3, y + 3, z + 3]]
+    return slice_axis(steps) if pixels.ndim > 2 else 0
 
 
 def _usable_box(box: Array, case: Case) -> Array:

@@ -26,7 +26,7 @@ def percentile_range(values: Array) -> tuple[float, float]:
     foreground = values[values != 0]
     if foreground.size == 0:
         return 0.0, 1.0
-    low, high = np.percentile(foreground, PERCENTILES)
+    low, high = np.percentile(foreground, PERCENTILES, overwrite_input=True)
     return low, high
 
 

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..arguments import add_model_options, add_run_options, checked, program
-from ..options import WINDOWS, Window
+from ..arguments import add_model_options, add_run_options, checked, program, window
+from ..options import WINDOWS
 
 DESCRIPTION = """\
 Segment your own image files: NIfTI, NRRD, MetaImage, DICOM, PNG, JPEG, TIFF.
@@ -89,19 +89,6 @@ def box(text: str) -> tuple[float, ...]:
     if len(numbers) not in (4, 6):
         raise argparse.ArgumentTypeError(f"'{text}' is not x0,y0,z0,x1,y1,z1 or x0,y0,x1,y1")
     return numbers
-
-
-def window(text: str) -> Window:
-    """The name of a window, or its level and width."""
-    if text in WINDOWS:
-        return WINDOWS[text]
-    try:
-        level, width = map(float, text.split(","))
-    except ValueError:
-        level = width = 0.0
-    if not (0 < width < float("inf") and abs(level) < float("inf")):
-        raise argparse.ArgumentTypeError(f"'{text}' is not level,width such as 40,400, nor {', '.join(WINDOWS)}")
-    return Window(level, width)
 
 
 def count(text: str) -> int:

@@ -14,7 +14,7 @@ from ..model.metadata import INDICES, Metadata
 from ..options import LATER, PROPAGATE, Options
 from .blocks import block_sizes
 from .extent import Extents, check_extent, extents_of, follows
-from .memory import check_fits, share_out, state_bytes
+from .memory import Share, check_fits, share_out, state_bytes
 from .route import Route, flatten, propagate
 from .zoom import MAX_WINDOWS, MAX_WINDOWS_OF_A_VOLUME, Window, plan_windows, whole_image
 
@@ -61,9 +61,13 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
         CaseError: the case does not fit in the memory.
         SetupError: it is a volume, and the model cannot do with volumes what the user wants.
     """
+    return plan_within(share_out(metadata, options.box_batch, memory, threads), case, metadata, options)
+
+
+def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) -> Plan:
+    """The same, where it is said what the case has of the memory."""
     if case.is_volume:
         check_extent(options, metadata)
-    share = share_out(metadata, options.box_batch, memory, threads)
     lanes = share.lanes if case.is_volume else 1
     height, width = case.shape[1:]
     prompts = in_convention(case.boxes[:, [0, 1, 3, 4]], height, width, metadata.box_convention)

@@ -20,15 +20,26 @@ from .paint import Canvas, advantages
 from .plan import Plan
 from .prompts import Prompts, first_prompts
 from .route import Chain
+from .zoom import Window
+
+Encode = Callable[[int, Window], Embeddings]
 
 
-def sweep(case: Case, plan: Plan, model: ModelPair, segs: Array, on_step: Callable[[float], None]) -> None:
+def sweep(
+    case: Case,
+    plan: Plan,
+    model: ModelPair,
+    segs: Array,
+    on_step: Callable[[float], None],
+    encode: Encode | None = None,
+) -> None:
     """Segment all objects of a case, painting `segs` (D, H, W) in place.
 
     Args:
         on_step: called with the finished fraction, 0..1, after every visit.
+        encode: gives the embeddings of a window of a slice, where they may be there already; called by any thread.
     """
-    work = _Sweep(case, plan, model, segs)
+    work = _Sweep(plan, segs, encode or (lambda z, window: encode_window(model, case.volume[z], window)))
     with Lanes(plan.lanes, sum(1 for _ in plan.route.visits), on_step) as lanes:
         prompts = first_prompts(plan, model)
         lanes.run(work.walk(chain, prompts) for chain in plan.route.starts)
@@ -38,8 +49,8 @@ def sweep(case: Case, plan: Plan, model: ModelPair, segs: Array, on_step: Callab
 class _Sweep:
     """Segments slices on any thread; keeps what a later visit to the same slice needs, until then."""
 
-    def __init__(self, case: Case, plan: Plan, model: ModelPair, segs: Array) -> None:
-        self.case, self.plan, self.model, self.segs = case, plan, model, segs
+    def __init__(self, plan: Plan, segs: Array, encode: Encode) -> None:
+        self.plan, self.segs, self.encode = plan, segs, encode
         self.advantage = advantages(plan.overlap, plan.prompts)
         # Visits to come: to each slice, and to each window of a slice.
         self.visits_left = Counter(visit.z for visit in plan.route.visits)
@@ -102,7 +113,7 @@ class _Sweep:
             if halves:
                 self.room += _size(halves)
         if halves is None:
-            embeddings = encode_window(self.model, self.case.volume[z], self.plan.windows[window])
+            embeddings = self.encode(z, self.plan.windows[window])
             if (z, window) not in self.views_shared:
                 return embeddings
             halves = [embedding.astype(np.float16) for embedding in embeddings]

@@ -1,0 +1,138 @@
+"""What one client has: an image, the mask that is made of it, and what is drawn but not segmented yet."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+
+from ..arrays import Array
+from .engine import Engine
+from .image import Image
+from .mask import Found, Mask
+from .refused import Refused
+from .region import Region, hull
+
+
+class Drawn(NamedTuple):
+    """A box, and whether what it holds is part of the object or is none."""
+
+    box: Region
+    include: bool
+
+
+class Change(NamedTuple):
+    """What came of a request: whether anything was done, and the region of the mask that changed by it."""
+
+    ran: bool
+    region: Region | None
+
+
+@dataclass
+class Work:
+    """An image that is worked on.
+
+    Attributes:
+        drawn: what waits for `Session.predict`.
+    """
+
+    image: Image
+    mask: Mask
+    drawn: list[Drawn] = field(default_factory=list)
+
+
+class Session:
+    """One client's session, on the event loop.
+
+    Attributes:
+        lock: who calls a method holds it.
+        through: whether a box of one slice is followed through the others; the protocol calls it autozoom.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.lock = asyncio.Lock()
+        self.through = True
+        self._engine = engine
+        self._work: Work | None = None
+
+    @property
+    def work(self) -> Work:
+        """Raises Refused where there is no image."""
+        if self._work is None:
+            raise Refused(400, "there is no image yet: call set_image first")
+        return self._work
+
+    def start(self, image: Image) -> None:
+        """Begin with an image, for which memory is held."""
+        self._work = Work(image, Mask(image.shape))
+        self._engine.welcome(image)
+
+    def drop_image(self) -> None:
+        """Give up the image, all that was made of it, and their memory."""
+        if self._work:
+            image, self._work = self._work.image, None
+            self._engine.forget(image)
+            self._engine.room.release(image.held_bytes)
+
+    def clear(self) -> None:
+        """Forget what was drawn, and what came of it."""
+        if self._work:
+            self._work = Work(self._work.image, Mask(self._work.image.shape))
+
+    async def start_from(self, values: Array) -> None:
+        """Go on from a mask (X, Y, Z), not 0 where the object is; what was drawn is forgotten."""
+        work = self.work
+        if values.shape != work.image.shape:
+            raise Refused(400, f"the mask has shape {values.shape}, the image {work.image.shape}")
+        work.drawn.clear()
+        await run_in_threadpool(lambda: work.mask.replace(values != 0))
+
+    async def draw(self, box: Region, include: bool, run: bool) -> Change:
+        """Add a box.
+
+        Args:
+            include: whether what it holds is part of the object, or is none.
+            run: whether that is found at once, with whatever else was drawn before.
+
+        Raises:
+            CaseError: it cannot be; all is as before.
+        """
+        drawn = Drawn(box, include)
+        changed = await self._find([*self.work.drawn, drawn]) if run else Change(False, None)
+        self.work.drawn = [] if run else [*self.work.drawn, drawn]
+        return changed
+
+    async def predict(self) -> Change:
+        """Find what was drawn and not found yet.
+
+        Raises:
+            CaseError: it cannot be; all is as before.
+        """
+        changed = await self._find(self.work.drawn)
+        self.work.drawn = []
+        return changed
+
+    async def undo(self) -> Change:
+        """Take back what was drawn last, or the mask that the session was started from."""
+        if self.work.drawn:
+            self.work.drawn.pop()
+            return Change(True, None)
+        return Change(*await run_in_threadpool(self.work.mask.undo))
+
+    async def _find(self, boxes: Sequence[Drawn]) -> Change:
+        engine, (image, mask) = self._engine, (self.work.image, self.work.mask)
+        found = [await engine.run(partial(engine.find, image, drawn.box, self.through)) for drawn in boxes]
+        sizes = sum(some.values.nbytes for some in found)
+        with engine.room.reserved("the mask", 3 * sizes):  # beside what was found: what was there, and the difference
+            region = await run_in_threadpool(_apply, mask, boxes, found)
+        return Change(bool(boxes), region)
+
+
+def _apply(mask: Mask, boxes: Sequence[Drawn], found: Sequence[Found]) -> Region | None:
+    """Change a mask, and say where."""
+    changed = None
+    for drawn, some in zip(boxes, found, strict=True):
+        changed = hull(changed, mask.include(some) if drawn.include else mask.exclude(some))
+    return changed
