@@ -1,0 +1,159 @@
+"""How `qmedsam serve` holds up when several people work at once, each with nnInteractive's client and without a pause.
+
+  python -m training.benchmark.serve_load --sessions 1 2 4 --out runs/benchmark
+
+Everybody sends a volume, and then marks its objects in turn, so often: a box that is answered on its slice, the same box
+again that is followed to the object's ends, and both are undone. The volume is a phantom, as CT in 16 bits.
+
+Prints a table, and writes it into serve_load.csv in --out. `count` requests of a kind, so many `per_second` while they
+all work, the `median` and the 99th percentile (`p99`) of their seconds as the client sees them: with what it takes to
+pack and to send, on the same cores. `image, server` is what of `image` the server takes, on average. `peak_mb` is the
+largest resident memory of the server. On a machine that does other work the figures are worth little.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import numpy as np
+from nnInteractive.inference.remote import nnInteractiveRemoteInferenceSession
+
+from training.benchmark.processes import ROOT
+from training.benchmark.tables import Row, text_table
+from training.data.phantoms import Phantom, phantom_volume
+from training.scoring.csv_table import write_csv
+
+SHAPE, OBJECTS, SEED = (300, 512, 512), 3, 1
+IMAGE, SLICE, EXTENT, UNDO = "image", "box, its slice", "box, its extent", "undo"
+IMAGE_IN_SERVER = "image, server"
+TABLE = "serve_load.csv"
+
+
+class Timed(NamedTuple):
+    """A request of a kind, and how long it took, seconds."""
+
+    kind: str
+    seconds: float
+
+
+class Server(NamedTuple):
+    """One that runs, at a URL, as a process."""
+
+    url: str
+    process: int
+
+    def peak_mb(self) -> float:
+        status = Path(f"/proc/{self.process}/status").read_text()
+        return int(re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
+
+    def mean_seconds(self, path: str) -> float:
+        """Of the requests to an address, as the server measured them."""
+        text = httpx.get(f"{self.url}/metrics").text
+        total, count = (
+            float(re.findall(rf'^qmedsam_request_seconds_{part}{{path="{path}"}} (\S+)', text, re.MULTILINE)[0])
+            for part in ("sum", "count")
+        )
+        return total / count
+
+
+@contextmanager
+def server(sessions: int) -> Iterator[Server]:
+    command = [sys.executable, "-m", "inference", "serve", "--port", "0", "--sessions", str(sessions)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        url = re.findall(r"http://\S+:\d+", process.stdout.readline())
+        if not url:
+            raise RuntimeError("the server did not start")
+        yield Server(url[0], process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def work(url: str, phantom: Phantom, rounds: int) -> list[Timed]:
+    """What one person does."""
+    done: list[Timed] = []
+
+    def timed(kind: str, request: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        request()
+        done.append(Timed(kind, time.perf_counter() - began))
+
+    scan = phantom.imgs[np.newaxis].astype(np.int16) * 4 - 700
+    with nnInteractiveRemoteInferenceSession(url, read_timeout=600) as client:
+        timed(IMAGE, lambda: client.set_image(scan, {"spacing": [2.0, 1.0, 1.0]}))
+        buffer = np.zeros(phantom.imgs.shape, np.uint8)
+        client.set_target_buffer(buffer)
+        for index in range(rounds):
+            x0, y0, z0, x1, y1, z1 = phantom.boxes[index % len(phantom.boxes)].astype(int).tolist()
+            middle = (z0 + z1) // 2
+            box = [[middle, middle + 1], [y0, y1 + 1], [x0, x1 + 1]]
+            for kind, autozoom in ((SLICE, False), (EXTENT, True)):
+                client.set_do_autozoom(autozoom)
+                timed(kind, lambda: client.add_bbox_interaction(box, True))
+            timed(UNDO, client.undo)
+            client.undo()
+    return done
+
+
+def load_rows(sessions: int, phantom: Phantom, rounds: int) -> list[Row]:
+    """The rows of so many people at once."""
+    with server(sessions) as running, ThreadPoolExecutor(sessions) as people:
+        began = time.perf_counter()
+        everybody = [people.submit(work, running.url, phantom, rounds) for _ in range(sessions)]
+        done = [timed for person in everybody for timed in person.result()]
+        took = time.perf_counter() - began
+        peak, of_images = running.peak_mb(), running.mean_seconds("/set_image")
+    rows = [row(sessions, kind, done, took) for kind in (IMAGE, SLICE, EXTENT, UNDO)]
+    rows.insert(1, {**dict.fromkeys(rows[0]), "sessions": sessions, "request": IMAGE_IN_SERVER, "median": of_images})
+    return [{**row, "peak_mb": peak} for row in rows]
+
+
+def row(sessions: int, kind: str, done: Sequence[Timed], took: float) -> Row:
+    """The requests of one kind, of all people, in `took` seconds."""
+    seconds = [timed.seconds for timed in done if timed.kind == kind]
+    median, p99 = np.percentile(seconds, [50, 99]).tolist()
+    return {
+        "sessions": sessions,
+        "request": kind,
+        "count": len(seconds),
+        "per_second": len(seconds) / took,
+        "median": median,
+        "p99": p99,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.benchmark.serve_load",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4], metavar="N",
+                        help="people at once; a server of its own for each number (default: 1 2 4)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=12, metavar="N",
+                        help="objects that everybody marks (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("D", "H", "W"),
+                        help="of the volume (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR",
+                        help="the CSV file (default: %(default)s)")  # fmt: skip
+    options = parser.parse_args(arguments)
+    phantom = phantom_volume(tuple(options.shape), n_boxes=OBJECTS, seed=SEED)
+    rows = [row for sessions in options.sessions for row in load_rows(sessions, phantom, options.rounds)]
+    print(text_table(rows))
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_csv(options.out / TABLE, rows, floats=".4f")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
