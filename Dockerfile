@@ -1,5 +1,5 @@
-# Two images: by default the challenge's, which is the runtime and nothing else; with `--target files` one that also reads
-# and writes people's own files.
+# By default the challenge's image, which is the runtime and nothing else; with `--target files` one that also reads and
+# writes people's own files; with `--target serve` one that serves viewers.
 FROM python:3.11-slim AS runtime
 
 # The order of the layers is the order in which they change: libraries, weights, code.
@@ -57,6 +57,20 @@ RUN python -m compileall -q inference/files && python container/sbom.py > sbom.j
 ENV PYTHONPATH=/workspace PYTHONSAFEPATH=1
 USER 1000:1000
 CMD ["python", "-m", "inference", "segment", "--help"]
+
+
+FROM runtime AS serve
+
+COPY requirements-serve.lock .
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-serve.lock
+COPY inference/serve inference/serve
+RUN python -m compileall -q inference/serve && python container/sbom.py > sbom.json && chmod -R a+rX /workspace
+# All of the container's addresses, since its own are not the machine's; hence it asks for a token.
+ENV QMEDSAM_HOST=0.0.0.0
+EXPOSE 1527
+USER 1000:1000
+ENTRYPOINT ["python", "-m", "inference"]
+CMD ["serve"]
 
 
 FROM runtime AS challenge

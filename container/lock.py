@@ -1,6 +1,6 @@
-"""`make lock`: write requirements.lock and requirements-files.lock, the wheels of the images with their hashes.
+"""`make lock`: write requirements.lock and, of each extra, requirements-<extra>.lock: wheels of the images with hashes.
 
-The first is what requirements.txt pins, and no more; the second what requirements-files.txt pins, and all that these
+The first is what requirements.txt pins, and no more; of an extra it is what its requirements pin, and all that these
 need. Run it after a pin has changed, with the Python and on the platform of the images: CPython 3.11 on x86-64 Linux.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ("files", "serve")
 HEAD = "# {} with the hashes of the wheels for CPython 3.11 on x86-64 Linux; written by `make lock`.\n"
 
 
@@ -35,8 +36,9 @@ def write(name: str, requirements: str, lines: Iterable[str]) -> None:
 def main() -> None:
     runtime = locked("--no-deps", "-r", "requirements.txt")
     write("requirements.lock", "requirements.txt", runtime)
-    with_files = locked("-r", "requirements-files.txt", "-c", "requirements.txt")
-    write("requirements-files.lock", "requirements-files.txt and what it needs,", with_files - runtime)
+    for extra in EXTRAS:
+        with_extra = locked("-r", f"requirements-{extra}.txt", "-c", "requirements.txt")
+        write(f"requirements-{extra}.lock", f"requirements-{extra}.txt and what it needs,", with_extra - runtime)
 
 
 if __name__ == "__main__":

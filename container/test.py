@@ -23,7 +23,8 @@ from tests.support import hostile
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = ROOT.parent / "shared/tools/container.sh"
-TAG, TAG_OF_FILES = "qmedsam:container-test", "qmedsam:container-test-files"
+TAG = "qmedsam:container-test"
+TAG_OF_FILES, TAG_OF_SERVER = f"{TAG}-files", f"{TAG}-serve"
 PREDICT = "sh predict.sh --verbose"
 OK, FAILED, UNUSABLE, KILLED, STOPPED = 0, 1, 3, 137, 143  # exit statuses
 Checks = list[Callable[[Path], str]]
@@ -200,6 +201,35 @@ def files_image(folder: Path) -> str:
     return "and segments cases too"
 
 
+ASK_THE_SERVER = """
+import json, re, time, httpx, numpy
+from inference.serve.wire import pack
+while not (token := re.findall(r"API key of viewers.: (.+)", open("/tmp/log").read())):
+    time.sleep(0.1)
+url, headers = "http://127.0.0.1:1527", {"Authorization": "Bearer " + token[0]}
+assert httpx.get(url + "/healthz").json() == {"ok": True}
+assert httpx.post(url + "/claim").status_code == 401
+headers["X-Lease-Token"] = httpx.post(url + "/claim", headers=headers).json()["lease_token"]
+imgs = numpy.full((1, 9, 96, 96), 40, numpy.uint8)
+imgs[0, 2:7, 30:60, 30:60] = 200
+httpx.post(url + "/set_image", headers=headers, content=pack(imgs)).raise_for_status()
+box = {"bbox_coords": [[4, 5], [26, 64], [26, 64]], "include_interaction": True}
+found = httpx.post(url + "/add_bbox_interaction", headers=headers, json=box)
+print("found in", json.loads(found.headers["X-Meta"])["bbox"])
+"""
+
+
+def serve_image(folder: Path) -> str:
+    """`--target serve` serves whoever has the token that it prints; the challenge's image says that it does not"""
+    lacking = run(folder, "python -m inference serve").expect(UNUSABLE, "'serve' is not in this image; docker build")
+    assert len(lacking.log.splitlines()) == 1
+    build_target("serve", TAG_OF_SERVER, folder)
+    line = f"python -m inference serve > /tmp/log 2>&1 & python -c '{ASK_THE_SERVER}'"
+    ran = run(folder, line, memory="1G", options=["--entrypoint="], tag=TAG_OF_SERVER)
+    ran.expect(OK, r"^found in \[\[\d+, \d+\], ")
+    return "within 1 GB"
+
+
 def demo(folder: Path) -> str:
     """The demo's phantoms"""
     phantoms = [sys.executable, "-m", "training.phantoms", "--out", str(folder)]
@@ -357,8 +387,8 @@ def thousand_cases(folder: Path) -> str:
 
 
 CHECKS: Checks = [
-    bill_of_materials, files_image, demo, ordinary_in_1_gb, large_image, large_volume, hostile_files, terminated,
-    killed_outright, full_disk, output_folders, weights, model_cache, shards, thousand_cases,
+    bill_of_materials, files_image, serve_image, demo, ordinary_in_1_gb, large_image, large_volume, hostile_files,
+    terminated, killed_outright, full_disk, output_folders, weights, model_cache, shards, thousand_cases,
 ]  # fmt: skip
 
 

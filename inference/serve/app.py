@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -41,7 +40,7 @@ LEASE = "X-Lease-Token"
 OCTETS = "application/octet-stream"
 SWEEP_SECONDS = 5  # between looks for sessions whose time is up
 TRY_AGAIN_SECONDS = 10
-LICENCE = "research only (QMedSAM weights)"
+LICENCE = "as of the weights; of those that ship: research only"
 BRUSH = 3  # voxels, of scribbles
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -104,13 +103,13 @@ class Server:
 
         async def endpoint(request: Request) -> Response:
             began = time.perf_counter()
-            response = await self._answer(request, handler)
+            response = await self._tried(handler, request)
             self._metrics.count(path, response.status_code, time.perf_counter() - began)
             return response
 
         return endpoint
 
-    async def _answer(self, request: Request, handler: Handler) -> Response:
+    async def _tried(self, handler: Handler, request: Request) -> Response:
         try:
             return await handler(request)
         except CaseError as error:
@@ -154,7 +153,7 @@ class Server:
                 "channel_mapping": {},  # of nnInteractive's network
                 "num_interaction_channels": 0,
                 "interaction_decay": None,
-                "inference_session_version": f"qmedsam {__version__}",
+                "inference_session_version": __version__,
                 "license": LICENCE,
             }
         )
@@ -226,11 +225,11 @@ class Server:
 
     async def _undo(self, request: Request) -> Response:
         async with self._leases.use(_token(request)) as session:
-            return await self._changed(session, await session.undo())
+            return _answer(await session.undo())
 
     async def _predict(self, request: Request) -> Response:
         async with self._leases.use(_token(request)) as session:
-            return await self._changed(session, await session.predict())
+            return _answer(await session.predict())
 
     async def _add_bbox(self, request: Request) -> Response:
         async with self._leases.use(_token(request)) as session:
@@ -253,21 +252,11 @@ class Server:
         async with self._leases.use(_token(request)) as session:
             async with self._values(request) as mask:
                 await session.start_from(mask)
-            return await self._changed(session, Change(False, None))
+            return _answer(Change(False))
 
     async def _draw(self, session: Session, box: Region, asked: dict[str, Any]) -> Response:
         include, run = truth(asked, "include_interaction"), truth(asked, "run_prediction", True)
-        return await self._changed(session, await session.draw(box, include, run))
-
-    async def _changed(self, session: Session, change: Change) -> Response:
-        """What the mask is where it changed."""
-        meta = {"ran_prediction": change.ran, "bbox": change.region and intervals(change.region)}
-        body = b""
-        if change.region:
-            part = session.work.mask.values[change.region].view(np.uint8)
-            with self._engine.room.reserved("the answer", 2 * part.size):
-                body = await run_in_threadpool(wire.pack, part)
-        return Response(body, media_type=OCTETS, headers={META: json.dumps(meta)})
+        return _answer(await session.draw(box, include, run))
 
     @asynccontextmanager
     async def _array(self, request: Request) -> AsyncIterator[wire.Packed]:
@@ -283,6 +272,12 @@ class Server:
             # Beside the values: which are not 0, and where these differ from what was there.
             with self._engine.room.reserved("the mask", packed.nbytes + 2 * packed.size):
                 yield await run_in_threadpool(wire.unpack, packed)
+
+
+def _answer(change: Change) -> Response:
+    """What the mask is where it changed."""
+    meta = {"ran_prediction": change.ran, "bbox": change.region and intervals(change.region)}
+    return Response(change.values, media_type=OCTETS, headers={META: json.dumps(meta)})
 
 
 def _token(request: Request) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from ..arrays import Array
 from ..cases.case import Case
 from ..cases.slice_axis import with_axis_first
+from ..errors import CaseError
 from ..model.pair import Embeddings, ModelPair
 from ..options import FIND, GIVEN, Options
 from ..segment.extent import follows
@@ -145,7 +146,7 @@ class Engine:
             The same voxels that `Predictor.segment` gives for the image and this box alone.
 
         Raises:
-            CaseError: it does not fit in memory, or takes too long.
+            Refused: it does not fit in memory, or takes too long.
         """
         axis = _axis(box, image.slices_across)
         place = Place(image, axis, (box[axis].start + box[axis].stop - 1) // 2)
@@ -154,7 +155,10 @@ class Engine:
         to_find = through and self.can_follow and box[axis].stop - box[axis].start == 1
         options = Options(extent=FIND if to_find else GIVEN, box_batch=1)
         share = Share(self._lanes, 1, self.room.left + image.grey.nbytes)  # the image is held already
-        plan = plan_within(share, case, self._model.metadata, options)
+        try:
+            plan = plan_within(share, case, self._model.metadata, options)
+        except CaseError as error:
+            raise Refused(413, str(error)) from error
         with self.room.reserved("the segmentation", share.case_bytes - plan.kept_bytes - image.grey.nbytes):
             self._model.prepare(plan.lanes, plan.follow)
             segs = np.zeros(case.shape, np.uint8)

@@ -34,6 +34,11 @@ class Mask:
         self.values: BoolArray = np.zeros(shape, np.bool_)
         self._steps: deque[Step] = deque()
 
+    @property
+    def last_region(self) -> Region | None:
+        """What `undo` would change."""
+        return self._steps[-1].region if self._steps else None
+
     def include(self, found: Found) -> Region | None:
         """Add it; returns the region that changed."""
         if found.region is None:
@@ -67,9 +72,8 @@ class Mask:
             changed = within(inner, region)
         before = self.values[changed] if changed else values[:0]
         self._steps.append(Step(changed, np.packbits(before)))
-        while (
-            len(self._steps) > 1 and sum(step.bits.nbytes for step in self._steps) * 8 > HISTORY_BITS * self.values.size
-        ):
+        most = HISTORY_BITS * self.values.size // 8
+        while len(self._steps) > 1 and sum(step.bits.nbytes for step in self._steps) > most:
             self._steps.popleft()
         if changed and region:
             self.values[changed] = values[inner]

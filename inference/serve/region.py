@@ -1,5 +1,6 @@
 """Boxes of voxels in the axes of the client's arrays."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,15 +22,14 @@ def whole(shape: Sequence[int]) -> Region:
 
 def tight(voxels: Array) -> Region | None:
     """The smallest region that holds all that is not 0 of an array; None where there is nothing."""
-    low, high = [], []
+    found = list(whole(voxels.shape))
     for axis in range(voxels.ndim):
         others = tuple(other for other in range(voxels.ndim) if other != axis)
-        found = np.flatnonzero(voxels.any(axis=others))
-        if len(found) == 0:
+        places = np.flatnonzero(voxels[tuple(found)].any(axis=others))  # of what is left to look through
+        if len(places) == 0:
             return None
-        low.append(int(found[0]))
-        high.append(int(found[-1]) + 1)
-    return region(tuple(low), tuple(high))
+        found[axis] = slice(int(places[0]), int(places[-1]) + 1)
+    return tuple(found)
 
 
 def within(inner: Region, outer: Region) -> Region:
@@ -44,6 +44,11 @@ def hull(first: Region | None, second: Region | None) -> Region | None:
     if first is None or second is None:
         return first or second
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+
+
+def size(some: Region | None) -> int:
+    """Number of voxels."""
+    return math.prod(part.stop - part.start for part in some) if some else 0
 
 
 def intervals(some: Region) -> list[list[int]]:

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 from ..arrays import Array
@@ -13,7 +14,10 @@ from .engine import Engine
 from .image import Image
 from .mask import Found, Mask
 from .refused import Refused
-from .region import Region, hull
+from .region import Region, hull, size
+from .wire import pack
+
+PACKING = 2  # bytes for each voxel of an answer: a copy of it, and the room that packing takes
 
 
 class Drawn(NamedTuple):
@@ -24,10 +28,17 @@ class Drawn(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What came of a request: whether anything was done, and the region of the mask that changed by it."""
+    """What came of a request.
+
+    Attributes:
+        ran: whether anything was done.
+        region: of the mask, which changed by it.
+        values: what the mask is there, packed.
+    """
 
     ran: bool
-    region: Region | None
+    region: Region | None = None
+    values: bytes = b""
 
 
 @dataclass
@@ -100,7 +111,7 @@ class Session:
             CaseError: it cannot be; all is as before.
         """
         drawn = Drawn(box, include)
-        changed = await self._find([*self.work.drawn, drawn]) if run else Change(False, None)
+        changed = await self._find([*self.work.drawn, drawn]) if run else Change(False)
         self.work.drawn = [] if run else [*self.work.drawn, drawn]
         return changed
 
@@ -118,21 +129,31 @@ class Session:
         """Take back what was drawn last, or the mask that the session was started from."""
         if self.work.drawn:
             self.work.drawn.pop()
-            return Change(True, None)
-        return Change(*await run_in_threadpool(self.work.mask.undo))
+            return Change(True)
+        mask = self.work.mask
+        with self._engine.room.reserved("the answer", PACKING * size(mask.last_region)):
+            change: Change = await run_in_threadpool(lambda: _change(mask, *mask.undo()))
+        return change
 
     async def _find(self, boxes: Sequence[Drawn]) -> Change:
         engine, (image, mask) = self._engine, (self.work.image, self.work.mask)
         found = [await engine.run(partial(engine.find, image, drawn.box, self.through)) for drawn in boxes]
-        sizes = sum(some.values.nbytes for some in found)
-        with engine.room.reserved("the mask", 3 * sizes):  # beside what was found: what was there, and the difference
-            region = await run_in_threadpool(_apply, mask, boxes, found)
-        return Change(bool(boxes), region)
+        # What was found, what it makes of the mask, and where these differ; and the answer: reserved before anything
+        # changes, so that client and server keep the same mask.
+        sizes = 3 * sum(some.values.nbytes for some in found)
+        answer = PACKING * size(reduce(hull, (some.region for some in found), None))
+        with engine.room.reserved("the mask", sizes + answer):
+            change: Change = await run_in_threadpool(_apply, mask, boxes, found)
+        return change
 
 
-def _apply(mask: Mask, boxes: Sequence[Drawn], found: Sequence[Found]) -> Region | None:
-    """Change a mask, and say where."""
+def _apply(mask: Mask, boxes: Sequence[Drawn], found: Sequence[Found]) -> Change:
+    """Change a mask by what was found in boxes."""
     changed = None
     for drawn, some in zip(boxes, found, strict=True):
         changed = hull(changed, mask.include(some) if drawn.include else mask.exclude(some))
-    return changed
+    return _change(mask, bool(boxes), changed)
+
+
+def _change(mask: Mask, ran: bool, region: Region | None) -> Change:
+    return Change(ran, region, pack(mask.values[region].view(np.uint8)) if region else b"")

@@ -19,6 +19,7 @@ import inference
 from inference.model.metadata import ENCODER, PAIR, VOLUME_DECODER, read_metadata
 
 ROOT = Path(__file__).resolve().parents[2]
+EXTRAS = ("files", "serve")
 
 
 def pins(name: str) -> set[str]:
@@ -27,16 +28,19 @@ def pins(name: str) -> set[str]:
 
 def test_the_lock_files_are_the_pins_with_hashes():
     assert pins("requirements.lock") == pins("requirements.txt")
-    of_files = pins("requirements-files.lock")  # with what the pinned ones need
-    assert of_files > {pin.lower() for pin in pins("requirements-files.txt")}
-    assert not of_files & pins("requirements.lock")
-    for name in ("requirements.lock", "requirements-files.lock"):
+    for extra in EXTRAS:
+        locked = pins(f"requirements-{extra}.lock")  # with what the pinned ones need
+        assert locked > {pin.lower() for pin in pins(f"requirements-{extra}.txt")}
+        assert not locked & pins("requirements.lock")
+    for name in ("requirements.lock", *(f"requirements-{extra}.lock" for extra in EXTRAS)):
         for line in (ROOT / name).read_text().splitlines()[1:]:
             assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line)
 
 
-def test_the_lock_of_the_files_image_holds_all_that_its_libraries_need():
-    locked = {pin.split("==")[0] for name in ("requirements.lock", "requirements-files.lock") for pin in pins(name)}
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_lock_of_an_extra_holds_all_that_its_libraries_need(extra):
+    files = ("requirements.lock", f"requirements-{extra}.lock")
+    locked = {pin.split("==")[0] for name in files for pin in pins(name)}
     for name in locked - {"openvino"}:  # its telemetry is left out
         needed = filter(applies, map(Requirement, requires(name) or ()))
         assert {part.name.lower().replace("_", "-") for part in needed} <= locked
@@ -123,9 +127,12 @@ def copied(stage: str) -> list[str]:
 def test_the_image_that_is_built_by_default_holds_the_runtime_and_no_more():
     packages = {f"inference/{path.parent.name}" for path in (ROOT / "inference").glob("*/__init__.py")}
     runtime = copied(stages()["runtime"])
-    assert {name for name in runtime if name in packages | {"inference"}} == packages - {"inference/files"}
+    assert {name for name in runtime if name in packages | {"inference"}} == packages - {
+        f"inference/{extra}" for extra in EXTRAS
+    }
     assert [name for name in runtime if name.startswith("requirements")] == ["requirements.lock"]
-    assert "inference/files" in copied(stages()["files"])
+    for extra in EXTRAS:
+        assert copied(stages()[extra]) == [f"requirements-{extra}.lock", f"inference/{extra}"]
     *_, default = stages()
     assert default == "challenge"
     assert copied(stages()[default]) == []

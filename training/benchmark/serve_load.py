@@ -2,13 +2,14 @@
 
   python -m training.benchmark.serve_load --sessions 1 2 4 --out runs/benchmark
 
-Everybody sends a volume, and then marks its objects in turn, so often: a box that is answered on its slice, the same box
-again that is followed to the object's ends, and both are undone. The volume is a phantom, as CT in 16 bits.
+Everybody sends a volume, and then marks its objects in turn: a box that is answered on its slice, the same box again
+that is followed to the object's ends, and both are undone. The volume is a phantom, as CT in 16 bits.
 
-Prints a table, and writes it into serve_load.csv in --out. `count` requests of a kind, so many `per_second` while they
-all work, the `median` and the 99th percentile (`p99`) of their seconds as the client sees them: with what it takes to
-pack and to send, on the same cores. `image, server` is what of `image` the server takes, on average. `peak_mb` is the
-largest resident memory of the server. On a machine that does other work the figures are worth little.
+Prints a table, and writes it into serve_load.csv in --out: the number of requests of a kind (`count`), how many
+`per_second` while everybody works, the `median` and the 99th percentile (`p99`) of their seconds as the client sees
+them, with what it takes to pack and to send on the same cores. `image, server` is what of `image` the server takes, on
+average. `peak_mb` is the largest resident memory of the server. On a machine that does other work the figures are worth
+little.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +77,7 @@ def server(sessions: int) -> Iterator[Server]:
             raise RuntimeError("the server did not start")
         yield Server(url[0], process.pid)
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
 
 
@@ -99,7 +101,7 @@ def work(url: str, phantom: Phantom, rounds: int) -> list[Timed]:
             box = [[middle, middle + 1], [y0, y1 + 1], [x0, x1 + 1]]
             for kind, autozoom in ((SLICE, False), (EXTENT, True)):
                 client.set_do_autozoom(autozoom)
-                timed(kind, lambda: client.add_bbox_interaction(box, True))
+                timed(kind, partial(client.add_bbox_interaction, box, True))
             timed(UNDO, client.undo)
             client.undo()
     return done

@@ -10,7 +10,6 @@ import pytest
 
 from inference.cases.case import make_case
 from inference.cases.slice_axis import with_axis_first
-from inference.errors import CaseError
 from inference.model.metadata import PIXEL_EDGES
 from inference.options import FIND, GIVEN, Options
 from inference.segment.segment_case import segment_case
@@ -195,8 +194,9 @@ def test_what_takes_too_long_is_stopped():
 def test_what_does_not_fit_is_refused_and_a_fault_costs_nothing_more():
     image = image_of(volume())
     with engine_of(room=50_000) as engine:
-        with pytest.raises(CaseError, match="a case of 12 x 64 x 80 voxels needs 2 MB of memory"):
+        with pytest.raises(Refused, match="a case of 12 x 64 x 80 voxels needs 2 MB of memory") as refused:
             on_thread(engine, lambda: engine.find(image, box_of(BOX), True))
+        assert refused.value.status == 413
         assert engine.room.held == 0
 
     class Broken(FakeFollower):

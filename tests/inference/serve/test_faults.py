@@ -15,6 +15,7 @@ from nnInteractive.inference.remote.serialization import pack_array
 
 from inference.serve.limits import Limits
 from inference.serve.refused import Refused
+from inference.serve.room import Room
 from tests.support.fake_model import FakeFollower
 from tests.support.served import BOX, MB, block, served, volume, with_image
 
@@ -381,6 +382,26 @@ def test_a_busy_server_says_so(server, monkeypatch):
         )  # fmt: skip
         assert reason(answer, 503) == "the server is busy"
         assert answer.headers["Retry-After"] == "10"
+
+
+@pytest.mark.parametrize("request_", ["box", "undo"])
+def test_where_an_answer_does_not_fit_client_and_server_keep_the_same_mask(server, monkeypatch, request_):
+    with server.client() as client:
+        buffer = with_image(client)
+        client.add_bbox_interaction(BOX, True)
+        before, hold = buffer.copy(), Room.hold
+
+        def refuse(room: Room, what: str, size: int) -> None:
+            hold(room, what, size + 64 * MB if what in ("the mask", "the answer") else size)
+
+        monkeypatch.setattr(Room, "hold", refuse)
+        with pytest.raises(httpx.HTTPStatusError, match="413"):
+            client.undo() if request_ == "undo" else client.add_bbox_interaction([[0, 4], [0, 30], [0, 40]], True)
+        monkeypatch.undo()
+        np.testing.assert_array_equal(buffer, before)
+        assert client.undo()
+        assert not buffer.any()
+        assert not client.undo()
 
 
 def raising(error: Exception) -> Callable[..., object]:

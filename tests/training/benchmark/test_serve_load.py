@@ -1,0 +1,27 @@
+"""The table of how the server holds up under load."""
+
+import csv
+
+import pytest
+
+from training.benchmark.serve_load import EXTENT, IMAGE, IMAGE_IN_SERVER, SLICE, UNDO, Timed, main, row
+
+
+def test_a_row_is_of_one_kind_of_request():
+    done = [Timed(SLICE, seconds / 100) for seconds in range(1, 101)] + [Timed(UNDO, 9.0)]
+    expected = {"sessions": 3, "request": SLICE, "count": 100, "per_second": 5, "median": 0.505, "p99": 0.9901}
+    assert row(3, SLICE, done, 20.0) == pytest.approx(expected)
+
+
+def test_table_of_a_small_load(tmp_path, capsys):
+    main(["--sessions", "2", "--rounds", "2", "--shape", "12", "64", "64", "--out", str(tmp_path)])
+    with (tmp_path / "serve_load.csv").open(newline="") as file:
+        rows = {row["request"]: row for row in csv.DictReader(file)}
+    assert {kind: row["count"] for kind, row in rows.items()} == {
+        IMAGE: "2", IMAGE_IN_SERVER: "", SLICE: "4", EXTENT: "4", UNDO: "4"
+    }  # fmt: skip
+    assert float(rows[IMAGE_IN_SERVER]["median"]) <= float(rows[IMAGE]["p99"])
+    assert all(float(row["peak_mb"]) > 50 for row in rows.values())
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["sessions", "request", "count", "per_second", "median", "p99", "peak_mb"]
+    assert len(shown) == 6
