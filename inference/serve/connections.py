@@ -24,6 +24,7 @@ def http_server(app: Starlette, limits: Limits) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             limit_concurrency=limits.connections,
+            timeout_keep_alive=limits.idle_connection_seconds,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )

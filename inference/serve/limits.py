@@ -14,6 +14,8 @@ class Limits:
         idle_seconds: after which a session ends whose user does nothing.
         liveness_seconds: after which a session ends whose client is silent, and sends not even a heartbeat.
         connections: at once, to the whole server.
+        idle_connection_seconds: until a connection is closed on which nothing is asked; longer than clients keep theirs
+            (5 s), since one that is closed while a client sends on it is an error there.
         request_seconds: until the head of a request is there.
         silence_seconds: between two parts of a body, at most.
         body_seconds: until all of a body is there.
@@ -28,6 +30,7 @@ class Limits:
     idle_seconds: float = 600
     liveness_seconds: float = 60
     connections: int = 64
+    idle_connection_seconds: int = 60
     request_seconds: float = 10
     silence_seconds: float = 20
     body_seconds: float = 600

@@ -5,11 +5,11 @@
 Everybody sends a volume, and then marks its objects in turn: a box that is answered on its slice, the same box again
 that is followed to the object's ends, and both are undone. The volume is a phantom, as CT in 16 bits.
 
-Prints a table, and writes it into serve_load.csv in --out: the number of requests of a kind (`count`), how many
-`per_second` while everybody works, the `median` and the 99th percentile (`p99`) of their seconds as the client sees
-them, with what it takes to pack and to send on the same cores. `image, server` is what of `image` the server takes, on
-average. `peak_mb` is the largest resident memory of the server. On a machine that does other work the figures are worth
-little.
+Prints a table, and writes it into serve_load.csv in --out: the number of requests of a kind (`count`), how many of them
+the server `refused` since they had waited for so long, how many there were `per_second` while everybody works, the
+`median` and the 99th percentile (`p99`) of the seconds of the others. These are as the client sees them: with what it
+takes to pack and to send, on the same cores. `image, server` is what of `image` the server takes, on average. `peak_mb`
+is the largest resident memory of the server. On a machine that does other work the figures are worth little.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import httpx
 import numpy as np
-from nnInteractive.inference.remote import nnInteractiveRemoteInferenceSession
+from nnInteractive.inference.remote import ServerAtCapacityError, nnInteractiveRemoteInferenceSession
 
 from training.benchmark.processes import ROOT
 from training.benchmark.tables import Row, text_table
@@ -36,14 +36,16 @@ from training.scoring.csv_table import write_csv
 SHAPE, OBJECTS, SEED = (300, 512, 512), 3, 1
 IMAGE, SLICE, EXTENT, UNDO = "image", "box, its slice", "box, its extent", "undo"
 IMAGE_IN_SERVER = "image, server"
+KINDS = 5
 TABLE = "serve_load.csv"
 
 
 class Timed(NamedTuple):
-    """A request of a kind, and how long it took, seconds."""
+    """A request of a kind, how long it took, seconds, and whether the server was too busy for it."""
 
     kind: str
     seconds: float
+    is_refused: bool = False
 
 
 class Server(NamedTuple):
@@ -86,9 +88,12 @@ def work(url: str, phantom: Phantom, rounds: int) -> list[Timed]:
     done: list[Timed] = []
 
     def timed(kind: str, request: Callable[[], object]) -> None:
-        began = time.perf_counter()
-        request()
-        done.append(Timed(kind, time.perf_counter() - began))
+        began, is_refused = time.perf_counter(), False
+        try:
+            request()
+        except ServerAtCapacityError:
+            is_refused = True
+        done.append(Timed(kind, time.perf_counter() - began, is_refused))
 
     scan = phantom.imgs[np.newaxis].astype(np.int16) * 4 - 700
     with nnInteractiveRemoteInferenceSession(url, read_timeout=600) as client:
@@ -122,13 +127,15 @@ def load_rows(sessions: int, phantom: Phantom, rounds: int) -> list[Row]:
 
 def row(sessions: int, kind: str, done: Sequence[Timed], took: float) -> Row:
     """The requests of one kind, of all people, in `took` seconds."""
-    seconds = [timed.seconds for timed in done if timed.kind == kind]
+    of_kind = [timed for timed in done if timed.kind == kind]
+    seconds = [timed.seconds for timed in of_kind if not timed.is_refused] or [np.nan]
     median, p99 = np.percentile(seconds, [50, 99]).tolist()
     return {
         "sessions": sessions,
         "request": kind,
-        "count": len(seconds),
-        "per_second": len(seconds) / took,
+        "count": len(of_kind),
+        "refused": sum(timed.is_refused for timed in of_kind),
+        "per_second": len(of_kind) / took,
         "median": median,
         "p99": p99,
     }
@@ -150,8 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="the CSV file (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
     phantom = phantom_volume(tuple(options.shape), n_boxes=OBJECTS, seed=SEED)
-    rows = [row for sessions in options.sessions for row in load_rows(sessions, phantom, options.rounds)]
-    print(text_table(rows))
+    rows: list[Row] = []
+    for sessions in options.sessions:
+        rows += load_rows(sessions, phantom, options.rounds)
+        print(text_table(rows[-KINDS:]), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(options.out / TABLE, rows, floats=".4f")
     return 0

@@ -280,6 +280,20 @@ def test_a_second_request_that_does_not_come_closes_the_connection_too(server):
         assert connection.recv(65536) == b""
 
 
+def test_a_connection_outlives_that_of_the_client(server):
+    with server.client() as client:
+        kept = client._http._transport._pool._keepalive_expiry
+    assert kept < Limits().idle_connection_seconds
+
+
+def test_a_connection_that_is_idle_is_closed():
+    limits = Limits(idle_connection_seconds=1)
+    with served(limits=limits) as server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as idle:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer_on(idle).endswith(b'{"ok":true}')
+        assert idle.recv(65536) == b""
+
+
 def test_there_are_as_many_connections_as_there_may_be():
     with served(limits=Limits(connections=3)) as server:
         open_ = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 
 from training.benchmark.serve_load import EXTENT, IMAGE, IMAGE_IN_SERVER, SLICE, UNDO, Timed, main, row
@@ -9,8 +10,14 @@ from training.benchmark.serve_load import EXTENT, IMAGE, IMAGE_IN_SERVER, SLICE,
 
 def test_a_row_is_of_one_kind_of_request():
     done = [Timed(SLICE, seconds / 100) for seconds in range(1, 101)] + [Timed(UNDO, 9.0)]
-    expected = {"sessions": 3, "request": SLICE, "count": 100, "per_second": 5, "median": 0.505, "p99": 0.9901}
-    assert row(3, SLICE, done, 20.0) == pytest.approx(expected)
+    expected = {"count": 100, "refused": 0, "per_second": 5, "median": 0.505, "p99": 0.9901}
+    assert row(3, SLICE, done, 20.0) == pytest.approx({"sessions": 3, "request": SLICE, **expected})
+
+
+def test_what_was_refused_is_counted_and_not_timed():
+    done = [Timed(EXTENT, 2.0), Timed(EXTENT, 25.0, is_refused=True)]
+    assert {"count": 2, "refused": 1, "median": 2.0, "p99": 2.0}.items() <= row(3, EXTENT, done, 50.0).items()
+    assert np.isnan(row(3, EXTENT, done[1:], 50.0)["median"])
 
 
 def test_table_of_a_small_load(tmp_path, capsys):
@@ -23,5 +30,5 @@ def test_table_of_a_small_load(tmp_path, capsys):
     assert float(rows[IMAGE_IN_SERVER]["median"]) <= float(rows[IMAGE]["p99"])
     assert all(float(row["peak_mb"]) > 50 for row in rows.values())
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].split() == ["sessions", "request", "count", "per_second", "median", "p99", "peak_mb"]
+    assert shown[0].split() == ["sessions", "request", "count", "refused", "per_second", "median", "p99", "peak_mb"]
     assert len(shown) == 6
