@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 GUIDES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "weights").glob("*.md"))]
 HISTORY = ("CHANGELOG.md", "DATASETS.md")  # what they name need not exist any more
-EXPLAINED_ELSEWHERE = {"segment": "docs/files.md", "page": "docs/web.md", "serve": "docs/serve.md"}  # sub-commands that have a guide of their own
+# sub-commands that have a guide of their own
+EXPLAINED_ELSEWHERE = {"segment": "docs/files.md", "page": "docs/web.md", "serve": "docs/serve.md"}
 CURRENT = [guide for guide in GUIDES if guide.name not in HISTORY]
 
 
