@@ -7,7 +7,6 @@ export interface Metadata {
   readonly pixelEdges: boolean;
   readonly embeddings: readonly string[];
   readonly state: readonly string[];
-  readonly sharedState: readonly string[];
   readonly pair: string;
 }
 
@@ -45,7 +44,6 @@ export function readMetadata(onnx: Uint8Array): Metadata {
     pixelEdges: get("box_convention") === "xyxy_pixel_edges",
     embeddings: names("embeddings"),
     state: names("state"),
-    sharedState: names("shared_state"),
     pair: get("pair"),
   };
 }

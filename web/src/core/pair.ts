@@ -11,9 +11,9 @@ export type State = Readonly<Record<string, Float32Array>>; // of one object, by
 export type ReadModel = (name: string) => Promise<Uint8Array>;
 
 export interface Followed {
-  readonly logits: Float32Array[]; // (L, L) each
-  readonly presence: Float32Array; // logits: positive where the object is on the slice
-  readonly states: State[];
+  readonly logits: Float32Array; // (L, L)
+  readonly presence: number; // a logit: positive where the object is on the slice
+  readonly state: State;
 }
 
 export class ModelPair {
@@ -51,47 +51,37 @@ export class ModelPair {
   }
 
   /**
-   * Decode objects on one more slice of a volume.
+   * Decode an object on one more slice of a volume.
    *
    * @param place slices to the object's first and last one (-1 where unknown), and from the one it started from.
-   * @param neighbours (2, S/4, S/4) each: where the boxes of others lie.
-   * @param states what the slice before left of each; null on the slice that they start from.
+   * @param neighbours (2, S/4, S/4): where the boxes of others lie.
+   * @param state what the slice before left; null on the slice that it starts from.
    */
   async follow(
     embeddings: Embeddings,
-    boxes: readonly (readonly number[])[],
-    place: readonly (readonly number[])[],
-    neighbours: readonly Float32Array[],
-    states: readonly State[] | null,
+    box: readonly number[],
+    place: readonly number[],
+    neighbours: Float32Array,
+    state: State | null,
   ): Promise<Followed> {
-    const { state, sharedState, inputSize } = this.metadata;
     const session = await this.volumeDecoder();
-    const count = boxes.length;
-    const side = inputSize / 4;
+    const side = this.metadata.inputSize / 4;
     const feeds: Record<string, Ort.Tensor> = {
       ...embeddings,
-      boxes: this.tensor(boxes.flat(), [count, 4]),
-      place: this.tensor(place.flat(), [count, 3]),
-      neighbours: this.tensor(joined(neighbours), [count, 2, side, side]),
+      boxes: this.tensor(box, [1, 4]),
+      place: this.tensor(place, [1, 3]),
+      neighbours: this.tensor(neighbours, [1, 2, side, side]),
     };
-    for (const name of state) {
-      const shape = shapeOf(session, name).slice(1);
-      const rows = sharedState.includes(name) ? 1 : count;
+    for (const name of this.metadata.state) {
+      const shape = [1, ...shapeOf(session, name).slice(1)];
       const size = shape.reduce((product, length) => product * length, 1);
-      const parts = states ? states.slice(0, rows).map((own) => own[name]) : [];
-      feeds[name] = this.tensor(states ? joined(parts) : new Float32Array(rows * size), [rows, ...shape]);
+      feeds[name] = this.tensor(state ? state[name] : new Float32Array(size), shape);
     }
     const outputs = await this.run(session, feeds);
-    const parts = state.map((name) => {
-      const rows = sharedState.includes(name) ? 1 : count;
-      return this.split(outputs[`next_${name}`], rows);
-    });
-    const stateOf = (index: number): State =>
-      Object.fromEntries(state.map((name, i) => [name, parts[i][Math.min(index, parts[i].length - 1)]]));
     return {
-      logits: this.split(outputs.low_res_logits, count),
-      presence: floats(outputs.presence),
-      states: boxes.map((_, index) => stateOf(index)),
+      logits: floats(outputs.low_res_logits),
+      presence: floats(outputs.presence)[0],
+      state: Object.fromEntries(this.metadata.state.map((name) => [name, floats(outputs[`next_${name}`])])),
     };
   }
 
@@ -132,16 +122,6 @@ function session(ort: typeof Ort, file: Uint8Array): Promise<Ort.InferenceSessio
 }
 
 const floats = (tensor: Ort.Tensor): Float32Array => tensor.data as Float32Array;
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
 
 function shapeOf(session: Ort.InferenceSession, name: string): number[] {
   const found = session.inputMetadata.find((input) => input.name === name);

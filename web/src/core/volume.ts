@@ -16,7 +16,6 @@ import { MAX_WINDOWS_OF_A_VOLUME, planWindows } from "./zoom";
 const MARGIN_FOUND = 3 / 256;
 const MARGIN_GIVEN = 12 / 256;
 const UNKNOWN = -1; // slices to an end that is to be found
-const BOX_BATCH = 16; // objects followed at once
 const KEPT_EMBEDDINGS = 64; // 2.4 MB each, of slices on which the sweeps meet
 
 export interface Volume {
@@ -134,17 +133,15 @@ class Sweep {
         const left = objects.filter((i) => this.chosen[i] === window && !tracks[i].ended);
         if (!left.length) continue;
         const embeddings = await this.embeddingsOf(z, window);
-        for (let start = 0; start < left.length; start += BOX_BATCH) {
-          await this.follow(left.slice(start, start + BOX_BATCH), z, window, embeddings, tracks);
-        }
+        for (const object of left) await this.follow(object, z, window, embeddings, tracks);
       }
       await this.progress.step(++this.done / this.steps);
     }
   }
 
-  /** Segment some objects on a slice; what comes of that prompts the next one. */
+  /** Segment an object on a slice; what comes of that prompts the next one. */
   private async follow(
-    objects: readonly number[],
+    object: number,
     z: number,
     windowIndex: number,
     embeddings: Embeddings,
@@ -152,25 +149,21 @@ class Sweep {
   ): Promise<void> {
     const window = this.windows[windowIndex];
     const { metadata } = this.model;
-    const maps = this.neighboursOn(windowIndex);
-    const states = objects.map((i) => tracks[i].state);
-    const followed = await this.model.follow(
+    const { toFind, start } = this.extents[object];
+    const { logits, presence, state } = await this.model.follow(
       embeddings,
-      objects.map((i) => boxOn(window, tracks[i].box, metadata)),
-      objects.map((i) => place(this.extents[i], z)),
-      objects.map((i) => maps[i]),
-      states[0] ? (states as State[]) : null, // where they start, all of them do
+      boxOn(window, tracks[object].box, metadata),
+      place(this.extents[object], z),
+      this.neighboursOn(windowIndex)[object],
+      tracks[object].state,
     );
-    objects.forEach((object, i) => {
-      const { toFind, start } = this.extents[object];
-      const given = this.prompts[object];
-      const isThere = !toFind || start === z || followed.presence[i] > 0;
-      const found = isThere ? fullResolution(followed.logits[i], window, metadata) : null;
-      const tight = found && tightBox(found);
-      const box = tight ? (toFind ? grown(tight, window, MARGIN_FOUND) : within(grown(tight, window, MARGIN_GIVEN), given)) : given;
-      tracks[object] = { box, state: followed.states[i], ended: toFind && !tight };
-      if (found && tight) this.progress.found(object, z, found);
-    });
+    const given = this.prompts[object];
+    const isThere = !toFind || start === z || presence > 0;
+    const found = isThere ? fullResolution(logits, window, metadata) : null;
+    const tight = found && tightBox(found);
+    const box = tight ? (toFind ? grown(tight, window, MARGIN_FOUND) : within(grown(tight, window, MARGIN_GIVEN), given)) : given;
+    tracks[object] = { box, state, ended: toFind && !tight };
+    if (found && tight) this.progress.found(object, z, found);
   }
 
   private neighboursOn(windowIndex: number): Float32Array[] {
