@@ -82,6 +82,8 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
 
     visits = Counter(visit.z for visit in route.visits)
     kept_slices = 0 if options.overlap == LATER else sum(count > 1 for count in visits.values())
+    # The volume decoder takes one object at a time.
+    views = [] if follow else [len(view.objects) for visit in route.visits for view in visit.views]
     states = state_bytes(metadata.model, len(objects), len(route.sweeps)) if follow else 0
     needed = check_fits(case, lanes, kept_slices, states, share.case_bytes)
     plan = Plan(
@@ -91,7 +93,7 @@ def make_plan(case: Case, metadata: Metadata, options: Options, memory: int, thr
         windows,
         route,
         options.overlap,
-        block_sizes((len(view.objects) for visit in route.visits for view in visit.views), share.box_batch),
+        block_sizes(views, share.box_batch),
         lanes,
         share.case_bytes - needed,
     )
