@@ -26,6 +26,7 @@ log = logging.getLogger("qmedsam")
 
 CPUINFO = Path("/proc/cpuinfo")
 MAGIC = b"qmedsam2"
+GRAPH_SETTINGS = "INFERENCE_PRECISION_HINT", "SNIPPETS_MODE"  # the only ones that the compiled graph depends on
 TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before the trailer, their CRC-32
 
 
@@ -114,7 +115,7 @@ def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
         get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         _cpu_flags(),
-        config["INFERENCE_PRECISION_HINT"],  # the only setting that the compiled graph depends on
+        *(str(config.get(name)) for name in GRAPH_SETTINGS),
     ]
     checksum = zlib.crc32("\n".join(rest).encode())
     return f"{pair}-{checksum:08x}"

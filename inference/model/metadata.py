@@ -42,7 +42,6 @@ class Metadata:
         pair: hash common to the files that were exported together.
         state: names of what the volume decoder hands on from a slice to the next; empty where there is no volume
             decoder.
-        shared_state: those of them that a slice has once, for all its objects; each has the others for itself.
     """
 
     model: str
@@ -55,7 +54,6 @@ class Metadata:
     precision: str
     pair: str
     state: tuple[str, ...] = ()
-    shared_state: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -85,7 +83,6 @@ def read_metadata(path: Path) -> Metadata:
             precision=props["precision"],
             pair=props["pair"],
             state=_names(props.get("state", "")),
-            shared_state=_names(props.get("shared_state", "")),
         )
     except (KeyError, ValueError) as error:
         raise SetupError(f"{path}: incomplete metadata ({error}); export it again") from error

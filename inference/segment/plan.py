@@ -86,6 +86,8 @@ def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) 
 
     visits = Counter(visit.z for visit in route.visits)
     kept_slices = 0 if options.overlap == LATER else sum(count > 1 for count in visits.values())
+    # The volume decoder takes one object at a time.
+    views = [] if follow else [len(view.objects) for visit in route.visits for view in visit.views]
     states = state_bytes(metadata.model, len(objects), len(route.sweeps)) if follow else 0
     needed = check_fits(case, lanes, kept_slices, states, share.case_bytes)
     plan = Plan(
@@ -95,7 +97,7 @@ def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) 
         windows,
         route,
         options.overlap,
-        block_sizes((len(view.objects) for visit in route.visits for view in visit.views), share.box_batch),
+        block_sizes(views, share.box_batch),
         lanes,
         share.case_bytes - needed,
     )

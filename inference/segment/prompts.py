@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..arrays import Array, BoolArray, Float32Array, Float64Array, IntArray
+from ..arrays import BoolArray, Float32Array, Float64Array, IntArray
 from ..model.pair import Embeddings, ModelPair, State
+from .blocks import split
 from .extent import meet
 from .neighbours import neighbour_maps
 from .objects import ObjectLogits, boxes_on, decoded_objects, full_resolution, tight_box
@@ -67,11 +68,12 @@ class Boxes(Prompts):
         boxes = self.boxes[objects]
         if self.plan.route.sweeps:
             self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
-        for found in decoded_objects(self.model, embeddings, window, objects, boxes):
-            yield found
-            if self.plan.route.sweeps and (box := tight_box(found)) is not None:
-                index = found.label - 1
-                self.boxes[index] = _within(_grown(box, window, MARGIN), self.plan.prompts[index])
+        for block in split(len(objects), self.plan.block_sizes):
+            for found in decoded_objects(self.model, embeddings, window, objects[block], boxes[block]):
+                yield found
+                if self.plan.route.sweeps and (box := tight_box(found)) is not None:
+                    index = found.label - 1
+                    self.boxes[index] = _within(_grown(box, window, MARGIN), self.plan.prompts[index])
 
 
 class Tracks(Prompts):
@@ -87,7 +89,7 @@ class Tracks(Prompts):
         self.boxes: Float64Array = (before.boxes if before else plan.prompts).copy()
         self.ended: BoolArray = before.ended.copy() if before else np.zeros(len(plan.prompts), np.bool_)
         self.neighbours: dict[Window, Float32Array] = before.neighbours if before else {}
-        self.states: dict[int, list[Array]] = dict(before.states) if before else {}  # by object; never changed in place
+        self.states: dict[int, State] = dict(before.states) if before else {}  # by object; never changed in place
 
     def fork(self) -> "Tracks":
         return Tracks(self.plan, self.model, self)
@@ -97,52 +99,37 @@ class Tracks(Prompts):
         return remaining
 
     def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
-        extents, boxes = self.plan.extents, boxes_on(self.model, window, self.boxes[objects])
-        neighbours = self._neighbours(objects, window)
-        followed = self.model.follow(embeddings, boxes, extents.place(objects, z), neighbours, self._state(objects))
-        self._keep_state(objects, followed.state)
-        self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
-        self.ended[objects] = extents.to_find[objects]  # unless it shows
-        is_there = ~extents.to_find[objects] | (extents.start[objects] == z) | (followed.presence > 0)
-        shown = np.flatnonzero(is_there)
-        for found in full_resolution(self.model, followed.logits[shown], window, objects[shown]):
-            index = found.label - 1
-            if self.by_mask[index] and (box := tight_box(found)) is not None:
-                self.boxes[index] = self._box_after(index, box, window)
-                self.ended[index] = False
-            yield found
+        boxes = boxes_on(self.model, window, self.boxes[objects])
+        places, neighbours = self.plan.extents.place(objects, z), self._neighbours(window)
+        for row, index in enumerate(objects.tolist()):
+            one, own = slice(row, row + 1), slice(index, index + 1)
+            state = self.states.get(index)
+            followed = self.model.follow(embeddings, boxes[one], places[one], neighbours[own], state)
+            self.states[index] = [part.copy() for part in followed.state]  # the engine is going to write over its own
+            self.boxes[index] = self.plan.prompts[index]  # after an empty mask, the given box prompts again
+            to_find, was_marked = self.plan.extents.to_find[index], self.plan.extents.start[index] == z
+            self.ended[index] = to_find  # unless it shows
+            if to_find and not was_marked and followed.presence <= 0:
+                continue
+            for found in full_resolution(self.model, followed.logits, window, objects[one]):
+                if self.by_mask[index] and (box := tight_box(found)) is not None:
+                    self.boxes[index] = self._box_after(index, box, window)
+                    self.ended[index] = False
+                yield found
 
-    def _neighbours(self, objects: IntArray, window: Window) -> Float32Array:
-        """Where the given boxes of others lie. All objects of a window are looked at once, and stay on it."""
+    def _neighbours(self, window: Window) -> Float32Array:
+        """Where the given boxes of others lie, for all objects. They are looked at once for each window."""
         if window not in self.neighbours:
             given = boxes_on(self.model, window, self.plan.prompts)
             related = meet(self.plan.extents.first, self.plan.extents.last)
             self.neighbours[window] = neighbour_maps(given, related, self.model.metadata.input_size)
-        maps: Float32Array = self.neighbours[window][objects]
-        return maps
+        return self.neighbours[window]
 
     def _box_after(self, index: int, box: Float64Array, window: Window) -> Float64Array:
         """The box that prompts an object after a slice where its mask has the tight `box`."""
         if self.plan.extents.to_find[index]:
             return _grown(box, window, MARGIN_FOUND)
         return _within(_grown(box, window, MARGIN_GIVEN), self.plan.prompts[index])
-
-    def _state(self, objects: IntArray) -> State | None:
-        """Of objects on a slice that they start from, nothing; there all of them do."""
-        if int(objects[0]) not in self.states:
-            return None
-        return [
-            parts[0][np.newaxis] if name in self.model.metadata.shared_state else np.stack(parts)
-            for name, *parts in zip(
-                self.model.metadata.state, *(self.states[index] for index in objects.tolist()), strict=True
-            )
-        ]
-
-    def _keep_state(self, objects: IntArray, state: State) -> None:
-        """Keep copies: the engine is going to write over what it gave. What objects share they all refer to."""
-        kept = [part.copy() for part in state]
-        for row, index in enumerate(objects.tolist()):
-            self.states[index] = [part[min(row, len(part) - 1)] for part in kept]
 
 
 def _grown(box: Float64Array, window: Window, share: float) -> Float64Array:

@@ -13,7 +13,6 @@ import numpy as np
 from ..arrays import Array
 from ..cases.case import Case
 from ..model.pair import Embeddings, ModelPair
-from .blocks import split
 from .lanes import Lanes
 from .objects import encode_window
 from .paint import Canvas, advantages
@@ -63,7 +62,7 @@ class _Sweep:
         self.slice_locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
     def walk(self, chain: Chain, prompts: Prompts) -> Generator[bool, None, None]:
-        """Make the visits of a chain; yields after every block of boxes, True where that ends a visit.
+        """Make the visits of a chain; yields after every object, True where that ends a visit.
 
         Args:
             prompts: of the objects on the slice where the chain begins; what a visit leaves is for the next one.
@@ -80,9 +79,8 @@ class _Sweep:
                         continue
                     embeddings = self._take_embeddings(z, view.window)
                     window = self.plan.windows[view.window]
-                    for block in split(len(objects), self.plan.block_sizes):
-                        for found in prompts.segment(objects[block], z, window, embeddings):
-                            canvas.paint(found.label, found.logits, found.region)
+                    for found in prompts.segment(objects, z, window, embeddings):
+                        canvas.paint(found.label, found.logits, found.region)
                         yield False
                 self._keep_canvas(z, canvas)
             yield True

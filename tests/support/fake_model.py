@@ -84,7 +84,7 @@ class FakeFollower(FakeModel):
     """With a volume decoder, whose state counts the slices before, and holds the box of the last one.
 
     Attributes:
-        steps: all objects on all slices that were followed. blocks: how many objects at once.
+        steps: all objects on all slices that were followed.
     """
 
     def __init__(self, threads: int = 2, lasts: float = np.inf, **settings) -> None:
@@ -92,25 +92,21 @@ class FakeFollower(FakeModel):
         super().__init__(threads, **settings, state=STATE)
         self.lasts = lasts
         self.steps: list[Step] = []
-        self.blocks: list[int] = []
         self._memory = threading.local()
 
-    def follow(self, embeddings, boxes, place, neighbours, state) -> Followed:
+    def follow(self, embeddings, box, place, neighbours, state) -> Followed:
         assert self.prepared
-        count, last_box = state or (np.zeros((len(boxes), 1), np.float32), np.zeros((len(boxes), 4), np.float32))
-        assert place.shape == (len(boxes), 3)
-        assert neighbours.shape == (len(boxes), 2, *[self.metadata.input_size // 4] * 2)
-        assert {part.dtype for part in (boxes, place, neighbours, count, last_box)} == {np.dtype(np.float32)}
-        columns = (part.tolist() for part in (boxes, place, count[:, 0], last_box))
+        count, last_box = state or (np.zeros((1, 1), np.float32), np.zeros((1, 4), np.float32))
+        maps = (1, 2, *[self.metadata.input_size // 4] * 2)
+        assert (box.shape, place.shape, neighbours.shape) == ((1, 4), (1, 3), maps)
+        assert {part.dtype for part in (box, place, neighbours, count, last_box)} == {np.dtype(np.float32)}
         with self._lock:
-            self.blocks.append(len(boxes))
-            self.steps += [
-                Step(tuple(box), tuple(at), n, tuple(last)) for box, at, n, last in zip(*columns, strict=True)
-            ]
+            at, last = tuple(place[0].tolist()), tuple(last_box[0].tolist())
+            self.steps.append(Step(tuple(box[0].tolist()), at, count.item(), last))
         self._forget()
-        presence = np.where(count[:, 0] < self.lasts, 2.0, -2.0).astype(np.float32)
-        self._memory.given = [count + 1, boxes.copy()]
-        return Followed(self._bright(embeddings, boxes), presence, list(self._memory.given))
+        self._memory.given = [count + 1, box.copy()]
+        presence = 2.0 if count.item() < self.lasts else -2.0
+        return Followed(self._bright(embeddings, box), presence, list(self._memory.given))
 
     def encode(self, image):
         self._forget()

@@ -16,7 +16,7 @@ class FilledBox(nn.Module):
 
     name, box_convention = "filled", INDICES
     input_size = logit_size = SIDE
-    state = shared_state = ()
+    state = ()
 
     def __init__(self) -> None:
         super().__init__()

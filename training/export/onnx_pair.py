@@ -30,8 +30,7 @@ def describe(model: nn.Module, embeddings: int, normalise: str, precision: str) 
         "embeddings": ",".join(embedding_names(embeddings)),
         "precision": precision,
     }
-    states = {"state": ",".join(model.state), "shared_state": ",".join(model.shared_state)}
-    return description | {name: value for name, value in states.items() if value}
+    return description | ({"state": ",".join(model.state)} if model.state else {})
 
 
 def write_pair(folder: Path, graphs: dict[str, onnx.ModelProto], description: dict[str, str]) -> None:

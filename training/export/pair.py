@@ -2,9 +2,9 @@
 
     encoder: image (1, 3, S, S) float32 in 0..1 -> image_embedding, and image_embedding_1, ... where there are more
     decoder: those, boxes (N, 4) float32 xyxy in input pixels -> low_res_logits (N, L, L), iou (N,); any N
-    volume_decoder: those, boxes, place (N, 3), neighbours (N, 2, L/4, L/4) and what the slice before left, by the names
-        of the model's `state` -> low_res_logits, presence (N,), next_... for each name; only of models that follow
-        objects through volumes
+    volume_decoder: those, boxes (1, 4), place (1, 3), neighbours (1, 2, L/4, L/4) and what the slice before left, by
+        the names of the model's `state` -> low_res_logits, presence (1,), next_... for each name; only of models that
+        follow objects through volumes. For one object: OpenVINO makes a quicker graph of sizes that it knows
 
 The decoder holds the prompt encoder, and of the mask decoder the single-mask output only. Both are arranged for speed
 (see training.export.form); embeddings have the shape that suits this, and only the decoder of the pair can read them.
@@ -28,7 +28,7 @@ from training.quantization.qcdq import trace_onnx
 
 EXAMPLE_BOXES = [[10.0, 20, 120, 90], [30, 5, 60, 250], [0, 0, 256, 256]]  # any number but 1, which traces as constant
 PROMPTS = ("boxes", "place", "neighbours")  # of the volume decoder
-EXAMPLE_PLACES = [[4.0, 4, 0], [7, 1, 3], [-1, -1, 2]]
+EXAMPLE_PLACE = [4.0, 4, 0]
 
 
 class Encoder(nn.Module):
@@ -97,15 +97,12 @@ def trace_pair(model: nn.Module, to_quantize: Collection[str] = ()) -> dict[str,
     check_logits(decoder, logit_size)
     graphs = {ENCODER: encoder, DECODER: decoder}
     if model.state:
-        state = model.empty_state(len(boxes), embeddings[0])
+        state = model.empty_state(1, embeddings[0])
         inputs = [*names, *PROMPTS, *model.state]
         outputs = ["low_res_logits", "presence", *(f"next_{name}" for name in model.state)]
-        each = {0: torch.export.Dim("N")}
-        own = (None if name in model.shared_state else each for name in model.state)
-        any_number = ((*(None,) * len(embeddings), *(each,) * len(PROMPTS), *own),)
-        neighbours = torch.zeros(len(boxes), len(MAPS), *state.mask.shape[2:])
-        example = (*embeddings, boxes, torch.tensor(EXAMPLE_PLACES), neighbours, *state)
-        graphs[VOLUME_DECODER] = trace_onnx(VolumeDecoder(model), example, inputs, outputs, any_number)
+        neighbours = torch.zeros(1, len(MAPS), *state.mask.shape[2:])
+        example = (*embeddings, boxes[:1], torch.tensor([EXAMPLE_PLACE]), neighbours, *state)
+        graphs[VOLUME_DECODER] = trace_onnx(VolumeDecoder(model), example, inputs, outputs)
         check_logits(graphs[VOLUME_DECODER], logit_size)
     return graphs
 

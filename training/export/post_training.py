@@ -160,16 +160,17 @@ class SliceInputs(NamedTuple):
 def clip_inputs(
     model: nn.Module, follow: openvino.CompiledModel, embeddings_of: Callable[[Tensor], Inputs], batch: Batch
 ) -> Iterator[SliceInputs]:
-    """What the volume decoder gets on the slices of the volume clip of a batch, each after the one before."""
-    clips = batch.clips[-1]
-    first = for_export(model).empty_state(len(clips.boxes), batch.images)
-    state = {name: part.numpy() for name, part in zip(model.state, first, strict=True)}
-    for frame, place in zip(clips.frames[0].tolist(), clips.places.unbind(dim=1), strict=True):
-        boxes, neighbours = clips.boxes.numpy(), clips.neighbours.numpy()
-        prompts = {"boxes": boxes, "place": place.numpy(), "neighbours": neighbours, **state}
-        yield SliceInputs(batch.images[frame], prompts)
-        outputs = follow({**embeddings_of(batch.images[frame]), **prompts})
-        state = {name: outputs[f"next_{name}"].copy() for name in model.state}
+    """What the volume decoder gets of each object on the slices of the volume clip of a batch, one after the other."""
+    clips, first = batch.clips[-1], model.empty_state(1, batch.images)
+    for index, frames in enumerate(clips.frames.tolist()):
+        one = slice(index, index + 1)
+        own = {"boxes": clips.boxes[one].numpy(), "neighbours": clips.neighbours[one].numpy()}
+        state = {name: part.numpy() for name, part in zip(model.state, first, strict=True)}
+        for frame, place in zip(frames, clips.places[one].unbind(dim=1), strict=True):
+            prompts = {**own, "place": place.numpy(), **state}
+            yield SliceInputs(batch.images[frame], prompts)
+            outputs = follow({**embeddings_of(batch.images[frame]), **prompts})
+            state = {name: outputs[f"next_{name}"].copy() for name in model.state}
 
 
 def quantize_graph(graph: onnx.ModelProto, layers: list[str], calibration: nncf.Dataset) -> onnx.ModelProto:

@@ -4,6 +4,8 @@ A coordinate is held as two numbers, whole pixels and the rest, (..., 2). Runtim
 numbers between 128 and 256 to whole pixels; whole pixels and small differences they keep, so only those occur here.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,43 +34,63 @@ def sides(low: Tensor, high: Tensor) -> Tensor:
     return (high - low).sum(dim=2, keepdim=True)
 
 
-def axis_distances(low: Tensor, high: Tensor, size: int, stride: int) -> Tensor:
-    """Signed distances of the pixel centres of both axes to the two sides of each box.
+def axis_distances(low: Tensor, high: Tensor, size: int, strides: Sequence[int]) -> list[Tensor]:
+    """Signed distances of the pixel centres of both axes to the two sides of each box, on maps of several strides.
 
     Positive inside. Each distance comes twice, clipped to -1..1: in box sides (where in the box am I?) and in units of
-    eight pixels of this level (how near is the border?).
+    eight pixels of the map (how near is the border?).
 
     Args:
         low, high: (N, 2, 2), see `split_coordinates`.
-        size: pixels of the level along an axis.
-        stride: input pixels per pixel of the level.
+        size: side of the encoder's input, pixels.
+        strides: input pixels per pixel of each map.
 
     Returns:
-        (N, 2 axes, 4, size).
+        Of each map, (N, 2 axes, 4, size / stride).
     """
-    centres = (torch.arange(size, device=low.device, dtype=torch.float32) + 0.5) * stride
+    starts, steps = pixels_of(size, strides, low.device)
+    centres = starts + steps / 2
     distances = torch.stack([beyond(centres, low), -beyond(centres, high)], dim=2)
     in_sides = distances / sides(low, high).clamp(min=1.0)[:, :, None]
-    return torch.cat([in_sides, distances / (8.0 * stride)], dim=2).clamp(-1.0, 1.0)
+    both = torch.cat([in_sides, distances / (8.0 * steps)], dim=2).clamp(-1.0, 1.0)
+    return list(both.split([size // stride for stride in strides], dim=3))
 
 
-def box_coverage(low: Tensor, high: Tensor, size: int, stride: int, scale: float = 1.0) -> Tensor:
-    """Part of each pixel that lies in the box, scaled about its centre: (N, size, size) in 0..1."""
-    starts = torch.arange(size, device=low.device, dtype=torch.float32) * stride
-    growth = sides(low, high) * ((scale - 1) / 2)
-    after_low = ((beyond(starts, low) + growth) / stride + 1).clamp(0.0, 1.0)
-    after_high = ((beyond(starts, high) - growth) / stride + 1).clamp(0.0, 1.0)
-    on_axes = after_low - after_high  # (N, 2, size)
-    return on_axes[:, 1, :, None] * on_axes[:, 0, None, :]
+def pixels_of(size: int, strides: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the pixels of maps of several strides start along an axis, and their sides, input pixels: (P,) each, of one
+    map after the other. All maps go through the same few operations."""
+    starts = [torch.arange(0, size, stride, device=device, dtype=torch.float32) for stride in strides]
+    steps = [torch.full_like(part, stride) for part, stride in zip(starts, strides, strict=True)]
+    return torch.cat(starts), torch.cat(steps)
 
 
-def pooling_weights(low: Tensor, high: Tensor, size: int, stride: int) -> Tensor:
-    """Weights of the means over the middle of the box, the box and the ring around it: (N, 3, size * size).
+def box_coverages(
+    low: Tensor, high: Tensor, size: int, strides: Sequence[int], scales: Sequence[float]
+) -> list[Tensor]:
+    """Part of each pixel that lies in the box, scaled about its centre by each of some factors.
+
+    Returns:
+        Of a map of each stride, (N, scales, size / stride, size / stride) in 0..1.
+    """
+    starts, steps = pixels_of(size, strides, low.device)
+    growth = torch.stack([sides(low, high) * ((scale - 1) / 2) for scale in scales], dim=1)
+    after_low = ((beyond(starts, low)[:, None] + growth) / steps + 1).clamp(0.0, 1.0)
+    after_high = ((beyond(starts, high)[:, None] - growth) / steps + 1).clamp(0.0, 1.0)
+    on_axes = (after_low - after_high).split([size // stride for stride in strides], dim=3)  # (N, scales, 2 axes, size)
+    return [part[:, :, 1, :, None] * part[:, :, 0, None, :] for part in on_axes]
+
+
+def pooling_weights(low: Tensor, high: Tensor, size: int, strides: Sequence[int]) -> list[Tensor]:
+    """Weights of the means over the middle of the box, the box and the ring around it.
 
     Each row sums to one, or is zero where its region lies outside the image.
+
+    Returns:
+        Of a map of each stride, (N, 3, pixels of the map).
     """
-    box = box_coverage(low, high, size, stride)
-    core = box_coverage(low, high, size, stride, CORE_SCALE)
-    ring = box_coverage(low, high, size, stride, RING_SCALE) - box
-    weights = torch.stack([core, box, ring], dim=1).flatten(2)
-    return weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-3)
+    weights = []
+    for coverage in box_coverages(low, high, size, strides, (CORE_SCALE, 1.0, RING_SCALE)):
+        core, box, around = coverage.unbind(dim=1)
+        regions = torch.stack([core, box, around - box], dim=1).flatten(2)
+        weights.append(regions / regions.sum(dim=2, keepdim=True).clamp(min=1e-3))
+    return weights

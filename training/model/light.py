@@ -31,11 +31,6 @@ class LightModel(nn.Module):
         """Names of what `follow` hands from slice to slice; none where the model cannot follow an object."""
         return () if self.volume_decoder is None else SliceState._fields
 
-    @property
-    def shared_state(self) -> tuple[str, ...]:
-        """Those of them that all objects of a slice share."""
-        return () if self.volume_decoder is None else ("keys",)
-
     def learn_to_follow(self) -> None:
         """Give the model what it needs to follow objects through volumes, untrained, unless it has it."""
         if self.volume_decoder is None:

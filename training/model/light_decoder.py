@@ -42,8 +42,7 @@ class BoxPromptEncoder(nn.Module):
         """boxes float32 (N, 4) xyxy in input pixels -> per level (N, width, 1, S/stride), (N, width, S/stride, 1)."""
         low, high = split_coordinates(boxes)
         prompts = []
-        for level, stride in enumerate(self.strides):
-            distances = axis_distances(low, high, self.input_size // stride, stride)
+        for level, distances in enumerate(axis_distances(low, high, self.input_size, self.strides)):
             x = self.x_embeddings[level](distances[:, 0, :, None, :])
             y = self.y_embeddings[level](distances[:, 1, :, :, None])
             prompts.append((x, y))
@@ -125,16 +124,15 @@ class LightMaskDecoder(nn.Module):
             context: what is known from other slices of a volume, where there is any.
         """
         low, high = split_coordinates(boxes)
-        weights = {
-            level: pooling_weights(low, high, embeddings[level].shape[-1], self.strides[level]).to(embeddings[0].dtype)
-            for level in self.pooled_levels
-        }
+        maps = [self.maps(embedding) for embedding in embeddings]
+        size, strides = maps[0].shape[-1] * self.strides[0], [self.strides[level] for level in self.pooled_levels]
+        weights = [part.to(maps[0].dtype) for part in pooling_weights(low, high, size, strides)]
         pooled = self.pooled(self._pool(embeddings, weights, image_index))
         condition = F.relu(pooled if context is None else pooled + context.vector)
         films = self.film(condition)[:, :, None, None].split([2 * width for width in self.widths[:-1]], dim=1)
         inputs = [
-            (embedding if image_index is None else embedding[image_index]) + (x + y)
-            for embedding, (x, y) in zip(embeddings, prompts, strict=True)
+            (embedding if image_index is None else embedding[image_index]) + x + y
+            for embedding, (x, y) in zip(maps, prompts, strict=True)
         ]
         if context is not None:
             inputs = [*(a + b for a, b in zip(inputs, context.maps, strict=False)), inputs[-1]]
@@ -144,23 +142,35 @@ class LightMaskDecoder(nn.Module):
             features = self.blocks[level](F.relu(torch.addcmul(shift, inputs[level] + coarse, 1 + scale)))
             coarse = F.interpolate(self.ups[level](features), scale_factor=2, mode="nearest")
         x = F.relu(self.fine(F.relu(inputs[-1] + coarse)))
-        logits = F.pixel_shuffle(self.logits(x), 2).flatten(1, 2)  # (N, 4, S/2, S/2) -> (N, 1, S, S) -> (N, S, S)
+        logits = self.draw(x)
 
-        inside_mean = (weights[self.pooled_levels[-1]][:, 1:2] @ features.flatten(2).transpose(1, 2))[:, 0]
+        inside_mean = (weights[-1][:, 1:2] @ features.flatten(2).transpose(1, 2))[:, 0]
         iou = self.iou(F.relu(self.iou_hidden(torch.cat([inside_mean, condition], dim=1))))[:, 0]
         return Decoded(logits, iou.sigmoid(), features, condition)
+
+    def maps(self, embedding: Tensor) -> Tensor:
+        """An embedding as a map (B, C, h, w), which it is here; in the form for export it is not."""
+        return embedding
+
+    def pixels(self, embedding: Tensor) -> Tensor:
+        """An embedding as the pixels of images: (B, h * w, C)."""
+        return embedding.flatten(2).transpose(1, 2)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Features of the finest level (N, C, S/2, S/2) -> logits (N, S, S), four of each pixel."""
+        return F.pixel_shuffle(self.logits(x), 2).flatten(1, 2)
 
     def shift_logits(self, by: float) -> None:
         """Add a number to all logits the model will ever make: moves the threshold at which they are cut."""
         with torch.no_grad():
             self.logits.bias += by
 
-    def _pool(self, embeddings: tuple[Tensor, ...], weights: dict[int, Tensor], image_index: Tensor | None) -> Tensor:
+    def _pool(self, embeddings: tuple[Tensor, ...], weights: list[Tensor], image_index: Tensor | None) -> Tensor:
         """Means of the image embeddings over the middle of each box, the box and its ring: (N, 3 * sum of widths)."""
         pooled = []
-        for level in self.pooled_levels:
-            pixels = embeddings[level].flatten(2).transpose(1, 2)  # (B, h * w, C)
+        for level, of_boxes in zip(self.pooled_levels, weights, strict=True):
+            pixels = self.pixels(embeddings[level])
             # Without an index all boxes are on one image: one matrix product pools for all of them.
             pixels = pixels[0] if image_index is None else pixels[image_index]
-            pooled.append((weights[level] @ pixels).flatten(1))
+            pooled.append((of_boxes @ pixels).flatten(1))
         return torch.cat(pooled, dim=1)

@@ -13,7 +13,7 @@ class SAM(nn.Module):
     """Image encoder, prompt encoder and mask decoder under SAM's names, so that its checkpoints load strictly."""
 
     box_convention = INDICES  # as the LiteMedSAM baseline and its public checkpoints
-    state = shared_state = ()  # it does not follow objects through volumes
+    state = ()  # it does not follow objects through volumes
 
     def __init__(
         self,

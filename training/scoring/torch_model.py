@@ -23,7 +23,6 @@ class TorchModel:
             precision="float32",
             pair="",
             state=model.state,
-            shared_state=model.shared_state,
         )
         self._model, self._device = model, torch.device(device)
         self.threads = 1  # that call it side by side
@@ -45,19 +44,19 @@ class TorchModel:
     def follow(
         self,
         embeddings: list[Array],
-        boxes: Float32Array,
+        box: Float32Array,
         place: Float32Array,
         neighbours: Float32Array,
         state: State | None,
     ) -> Followed:
         on_device = tuple(self._tensor(embedding) for embedding in embeddings)
-        before = self._model.empty_state(len(boxes), on_device[0])
+        before = self._model.empty_state(1, on_device[0])
         if state is not None:
             before = type(before)(*map(self._tensor, state))
-        prompts = map(self._tensor, (boxes, place, neighbours))
+        prompts = map(self._tensor, (box, place, neighbours))
         followed = self._model.follow(on_device, *prompts, before)
-        logits, presence, *after = (part.float().cpu().numpy() for part in (*followed[:2], *followed.state))
-        return Followed(logits, presence, after)
+        logits, *after = (part.float().cpu().numpy() for part in (followed.low_res_logits, *followed.state))
+        return Followed(logits, followed.presence.item(), after)
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)

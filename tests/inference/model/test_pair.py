@@ -55,24 +55,22 @@ def test_states_go_through_the_graph_and_objects_end_by_presence(weights):
             np.testing.assert_array_equal(segs[at] == label, segs[z] == label)
 
 
-def test_two_objects_at_once_are_as_one_after_the_other(weights):
-    box = np.array([[40, 60, 200, 150], [10, 200, 90, 240]], np.float32)
-    place = np.array([[0, 3, 0], [-1, -1, 0]], np.float32)
-    maps = np.zeros((2, 2, 64, 64), np.float32)
+def test_what_is_handed_on_is_the_objects_own(weights):
+    place, maps = np.array([[0, 3, 0]], np.float32), np.zeros((1, 2, 64, 64), np.float32)
+    boxes = np.array([[[40, 60, 200, 150]], [[10, 200, 90, 240]]], np.float32)
     with closing(ModelPair(weights, F32)) as model:
         embeddings = model.encode(np.zeros((1, 3, 256, 256), np.float32))
-        first = model.follow(embeddings, box, place, maps, None)
-        assert first.logits.shape == (2, 256, 256)
-        assert first.presence.tolist() == [LASTS - 0.5] * 2
-        assert [part.tolist() for part in first.state] == [[[1], [1]], box.tolist()]
-        together = model.follow(embeddings, box + 9, place, maps, [part.copy() for part in first.state])
-        logits, state = together.logits.copy(), [part.copy() for part in together.state]
-        assert [part.tolist() for part in state] == [[[2], [2]], box.tolist()]
-        for index in range(2):
-            one = slice(index, index + 1)
-            before = model.follow(embeddings, box[one], place[one], maps[one], None)
-            alone = model.follow(embeddings, box[one], place[one], maps[one], [part.copy() for part in before.state])
-            np.testing.assert_array_equal(alone.logits[0], logits[index])
+        states = []
+        for box in boxes:
+            first = model.follow(embeddings, box, place, maps, None)
+            assert first.logits.shape == (1, 256, 256)
+            assert first.presence == LASTS - 0.5
+            assert [part.tolist() for part in first.state] == [[[1]], box.tolist()]
+            states.append(([part.copy() for part in first.state], first.logits.copy()))
+        for box, (state, logits) in zip(boxes, states, strict=True):
+            second = model.follow(embeddings, box + 9, place, maps, state)
+            assert [part.tolist() for part in second.state] == [[[2]], box.tolist()]
+            np.testing.assert_array_equal(second.logits, logits)
 
 
 @pytest.mark.parametrize(

@@ -171,22 +171,6 @@ class TestFoundExtents:
             sweeps.clear()
 
 
-@pytest.mark.parametrize("extent", ["given", FIND])
-def test_blocks_change_nothing(extent):
-    rng = np.random.default_rng(0)
-    low = rng.integers(0, 40, (40, 2))
-    first, last = np.repeat([[2, 8], [5, 5]], 20, axis=0).T[:, :, np.newaxis]
-    case = make_case(CASE.volume, np.concatenate([low, first, low + rng.integers(5, 24, (40, 2)), last], axis=1))
-    whole = FakeFollower()
-    segs = segment(case, whole, extent=extent, box_batch=40)
-    assert max(whole.blocks) == 40
-    for box_batch in (1, 7, 16):
-        model = FakeFollower()
-        np.testing.assert_array_equal(segment(case, model, extent=extent, box_batch=box_batch), segs)
-        assert max(model.blocks) <= box_batch
-        assert sorted(model.steps) == sorted(whole.steps)
-
-
 def test_a_window_of_a_slice_is_encoded_once():
     boxes = np.concatenate([CASE.boxes, MARKED.boxes])
     for extent in ("given", FIND):

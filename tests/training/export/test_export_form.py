@@ -12,11 +12,13 @@ from tests.training.quantization.test_quantization import batch, calibrated
 from training.export.form import for_export
 from training.export.form.layers import rows, to_map
 from training.export.form.mask_decoder import ExportedMaskDecoder, on_rows
+from training.export.form.runs import on_runs
 from training.export.form.tiny_vit import window_slots
 from training.model import build_model
 from training.model.untrained import fill_randomly
 from training.model.windows import partition
-from training.quantization import Recipe, calibrate, merge_batchnorm, quantize
+from training.quantization import Recipe, calibrate, expect_scales, merge_batchnorm, quantize
+from training.quantization.layers import counterpart
 
 WORK_ON_IMAGE = tuple(
     f"mask_decoder.{part}" for part in ("*cross_attn_*", "*final_attn_*", "output_upscaling.*", "mask_product")
@@ -85,6 +87,53 @@ def test_light_model_hands_over_channels_last_with_the_same_numbers(quantized):
     exact = {"rtol": 1e-9, "atol": 1e-9}
     torch.testing.assert_close(handed_over, tuple(e.permute(0, 2, 3, 1) for e in embeddings), **exact)
     torch.testing.assert_close(exported.decode(handed_over, boxes), (logits, iou), **exact)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@torch.no_grad()
+def test_the_form_for_one_object_follows_it_as_the_model_does(quantized):
+    model = build_model("light").eval()
+    model.learn_to_follow()
+    fill_randomly(model, seed=2)
+    images = torch.rand(2, 3, 256, 256, generator=torch.manual_seed(0))
+    box, places = torch.tensor([[10.0, 20, 120.5, 90]]), torch.tensor([[[3.0, 4, 0], [4, 3, 1]]])
+    neighbours = torch.rand(1, 2, 64, 64, generator=torch.manual_seed(1))
+    if quantized:
+        clip = SimpleNamespace(boxes=box, frames=torch.tensor([[0, 1]]), places=places, neighbours=neighbours)
+        index = torch.tensor([0])
+        calibrate(
+            quantize(model, Recipe(weight_bits=7)),
+            [SimpleNamespace(images=images, boxes=box, image_index=index, clips=[clip])],
+        )
+    model = merge_batchnorm(model.double())
+    exported = for_export(model).double()
+    prompts = [box.double(), neighbours.double()]
+
+    state = exported_state = model.empty_state(1, prompts[0])
+    for image, place in zip(images.double(), places.double()[0], strict=True):
+        embeddings = model.encode(image[None])
+        followed = model.follow(embeddings, prompts[0], place[None], prompts[1], state)
+        handed_over = tuple(embedding.permute(0, 2, 3, 1) for embedding in embeddings)
+        found = exported.follow(handed_over, prompts[0], place[None], prompts[1], exported_state)
+        torch.testing.assert_close(found, followed, rtol=1e-9, atol=1e-9)
+        state, exported_state = followed.state, found.state
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@torch.no_grad()
+def test_a_convolution_of_runs_is_the_convolution(quantized):
+    conv, channels, length = torch.nn.Conv2d(3, 5, 3, padding=1), 5, 4
+    if quantized:
+        conv = counterpart(conv, Recipe(weight_bits=7)).eval()
+        expect_scales(conv)
+    x = torch.rand(2, 3, 6, 8, generator=torch.manual_seed(0))
+    expected = conv(x).permute(0, 2, 3, 1).reshape(2, 6, 2, length * channels)
+
+    order = torch.randperm(length * channels, generator=torch.manual_seed(1))
+    runs = x.permute(0, 2, 3, 1).reshape(2, 6, 2, length * 3).permute(0, 3, 1, 2)
+    found = on_runs(conv, length, order).eval()(runs).permute(0, 2, 3, 1)
+
+    torch.testing.assert_close(found, expected[..., order])
 
 
 def test_models_without_a_form_of_their_own_are_handed_back():

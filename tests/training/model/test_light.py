@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from training.model import build_model
-from training.model.box_geometry import axis_distances, box_coverage, pooling_weights, sides, split_coordinates
+from training.model.box_geometry import axis_distances, box_coverages, pooling_weights, sides, split_coordinates
 from training.model.untrained import fill_randomly
 
 BOXES = torch.tensor([[20.0, 30.0, 120.0, 200.0], [100.5, 90.25, 140.0, 110.0], [0.0, 0.0, 256.0, 256.0]])
@@ -82,7 +82,10 @@ def corners(*box: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_axis_distances_are_positive_inside_and_clipped():
     # box 8..24 in x on an axis of 8 pixels of stride 4, centres 2, 6, 10, ..., 30; box 8.5..8.5 in y
-    x, y = axis_distances(*corners(8.0, 8.5, 24.0, 8.5), 8, 4)[0]
+    coarse, fine = axis_distances(*corners(8.0, 8.5, 24.0, 8.5), 32, (8, 4))
+    assert [tuple(distances.shape) for distances in (coarse, fine)] == [(1, 2, 4, 4), (1, 2, 4, 8)]
+    assert coarse[0, 0, 3].tolist() == pytest.approx([(24 - c) / 64 for c in range(4, 32, 8)])
+    x, y = fine[0]
     assert x[0].tolist() == pytest.approx([(c - 8) / 16 if c - 8 < 16 else 1.0 for c in range(2, 32, 4)])
     assert x[1, 0].item() == 1.0  # 22 of 16 to the far side, clipped
     assert x[3].tolist() == pytest.approx([(24 - c) / 32 for c in range(2, 32, 4)])
@@ -91,18 +94,21 @@ def test_axis_distances_are_positive_inside_and_clipped():
 
 
 def test_coverage_counts_parts_of_pixels():
-    coverage = box_coverage(*corners(3.0, 0.0, 9.0, 4.0), 4, 4)[0]
+    coarse, fine = box_coverages(*corners(3.0, 0.0, 9.0, 4.0), 16, (8, 4), (1.0,))
+    assert coarse[0, 0].tolist() == [[0.3125, 0.0625], [0.0, 0.0]]
+    coverage = fine[0, 0]
     assert coverage[0].tolist() == [0.25, 1.0, 0.25, 0.0]
     assert coverage[1:].sum() == 0
-    scaled = box_coverage(*corners(4.0, 0.0, 12.0, 4.0), 4, 4, scale=0.5)[0]  # 6..10 in x, 1..3 in y
+    ((_, scaled),) = box_coverages(*corners(4.0, 0.0, 12.0, 4.0), 16, (4,), (1.0, 0.5))[0]  # 6..10 in x, 1..3 in y
     assert scaled.tolist() == [[0.0, 0.25, 0.25, 0.0]] + [[0.0] * 4] * 3
-    assert box_coverage(*split_coordinates(BOXES), 64, 4).sum(dim=(1, 2)).tolist() == pytest.approx(
+    (coverages,) = box_coverages(*split_coordinates(BOXES), 256, (4,), (1.0,))
+    assert coverages.sum(dim=(1, 2, 3)).tolist() == pytest.approx(
         [100 * 170 / 16, 39.5 * 19.75 / 16, 256 * 256 / 16], rel=1e-5
     )
 
 
 def test_pooling_weights_sum_to_one_and_the_ring_leaves_the_box_out():
-    weights = pooling_weights(*split_coordinates(BOXES), 64, 4)
+    (weights,) = pooling_weights(*split_coordinates(BOXES), 256, (4,))
     sums = weights.sum(dim=2)
     assert sums[:2].flatten().tolist() == pytest.approx([1.0] * 6, rel=1e-5)
     assert sums[2].tolist() == pytest.approx([1.0, 1.0, 0.0])  # nothing of the image lies around a box that fills it
@@ -115,10 +121,10 @@ def test_box_geometry_survives_bfloat16():
     # far from the origin bfloat16 has steps of a whole pixel; split coordinates keep a hundredth
     low, high = (part.bfloat16() for part in corners(203.3, 240.7, 211.9, 249.2))
     assert sides(low, high).flatten().tolist() == pytest.approx([8.6, 8.5], abs=0.05)
-    exact = axis_distances(*corners(203.3, 240.7, 211.9, 249.2), 64, 4)
-    assert (axis_distances(low, high, 64, 4) - exact).abs().max() < 0.01
+    (exact,) = axis_distances(*corners(203.3, 240.7, 211.9, 249.2), 256, (4,))
+    assert (axis_distances(low, high, 256, (4,))[0] - exact).abs().max() < 0.01
     rounded = split_coordinates(torch.tensor([[203.3, 240.7, 211.9, 249.2]]).bfloat16().float())
-    assert (axis_distances(*rounded, 64, 4) - exact).abs().max() > 0.02
+    assert (axis_distances(*rounded, 256, (4,))[0] - exact).abs().max() > 0.02
 
 
 def test_gradient_reaches_every_parameter(images):

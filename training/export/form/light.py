@@ -1,35 +1,39 @@
 """The light model arranged for export: embeddings handed over channels last, prompts as maps from the start.
 
 OpenVINO lays out a sum as most of its inputs are. Embeddings and prompts that arrive channels first make all sums of
-the decoder so, and put a reorder before and behind each convolution: a quarter of the decoder's time.
+the decoder so, and put a reorder before and behind each convolution: a quarter of the decoder's time. Nor does it take
+back a transposition that two operations need in different directions: what is done pixel by pixel, pooling and the keys
+of the slice memory, takes the embeddings as they come.
 """
 
 import copy
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.export.form.runs import on_runs
 from training.model.light import LightModel
-from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder
+from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder, LightMaskDecoder
 from training.model.slice_memory import SliceState
-from training.model.volume_decoder import Followed
+from training.model.volume_decoder import Followed, VolumeDecoder
+
+RUN = 4  # pixels of a row of the finest level, whose logits are computed at once
 
 
 class ExportedLight(nn.Module):
     def __init__(self, model: LightModel):
         super().__init__()
         self.name = model.name
-        self.image_encoder, self.mask_decoder = model.image_encoder, model.mask_decoder
+        self.image_encoder, self.mask_decoder = model.image_encoder, channels_last(model.mask_decoder)
         self.prompt_encoder = with_map_embeddings(model.prompt_encoder)
-        self.volume_decoder, self.state, self.shared_state = None, model.state, model.shared_state
+        self.volume_decoder, self.state = None, model.state
         if model.volume_decoder is not None:
-            self.volume_decoder = copy.deepcopy(model.volume_decoder)
-            self.volume_decoder.prompt_encoder = with_map_embeddings(model.volume_decoder.prompt_encoder)
+            self.volume_decoder = for_one_object(model.volume_decoder)
 
     def empty_state(self, count: int, like: Tensor) -> SliceState:
-        """As `LightModel.empty_state`, with what the objects share once."""
-        state = self.volume_decoder.empty_state(count, like)
-        return state._replace(keys=state.keys[:1])
+        """As `LightModel.empty_state`."""
+        return self.volume_decoder.empty_state(count, like)
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """images (B, 3, S, S) in 0..1 -> embeddings (B, h, w, C), coarse to fine; see `LightModel.encode`."""
@@ -37,7 +41,7 @@ class ExportedLight(nn.Module):
 
     def decode(self, embeddings: tuple[Tensor, ...], boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, S, S) and predicted IoU (N,) of boxes (N, 4) on one image; see `LightModel.decode`."""
-        decoded = self.mask_decoder(channels_first(embeddings), self.prompt_encoder(boxes), boxes, None)
+        decoded = self.mask_decoder(embeddings, self.prompt_encoder(boxes), boxes, None)
         return decoded.low_res_logits, decoded.iou
 
     def follow(
@@ -49,12 +53,57 @@ class ExportedLight(nn.Module):
         state: tuple[Tensor, ...],
     ) -> Followed:
         """Objects of N boxes on one slice of a volume; see `LightModel.follow`."""
-        return self.volume_decoder(channels_first(embeddings), boxes, place, neighbours, SliceState(*state))
+        return self.volume_decoder(embeddings, boxes, place, neighbours, SliceState(*state))
 
 
-def channels_first(embeddings: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """(B, h, w, C) -> (B, C, h, w)."""
-    return tuple(embedding.permute(0, 3, 1, 2) for embedding in embeddings)
+class ChannelsLastDecoder(LightMaskDecoder):
+    """A mask decoder of embeddings (B, h, w, C)."""
+
+    def maps(self, embedding: Tensor) -> Tensor:
+        return embedding.permute(0, 3, 1, 2)
+
+    def pixels(self, embedding: Tensor) -> Tensor:
+        return embedding.flatten(1, 2)
+
+
+class OneObjectDecoder(ChannelsLastDecoder):
+    """For one object at a time: its logits come `RUN` pixels of a row at once, those above before those below."""
+
+    def draw(self, x: Tensor) -> Tensor:
+        runs = x.permute(0, 2, 3, 1).unflatten(2, (-1, RUN)).flatten(3)  # (N, h, w / RUN, RUN * C)
+        logits = self.logits(runs.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        rows = [half.flatten(2) for half in logits.chunk(2, dim=3)]
+        return torch.stack(rows, dim=2).flatten(1, 2)
+
+
+def channels_last(decoder: LightMaskDecoder) -> LightMaskDecoder:
+    decoder = copy.deepcopy(decoder)
+    decoder.__class__ = ChannelsLastDecoder
+    return decoder
+
+
+def for_one_object(decoder: VolumeDecoder) -> VolumeDecoder:
+    decoder = copy.deepcopy(decoder)
+    decoder.prompt_encoder = with_map_embeddings(decoder.prompt_encoder)
+    decoder.mask_decoder.__class__ = OneObjectDecoder
+    # Of each pixel come (above, below) x (left, right); of a run, (above, below) x pixels x (left, right).
+    order = torch.arange(4 * RUN).unflatten(0, (RUN, 2, 2)).transpose(0, 1).flatten()
+    decoder.mask_decoder.logits = on_runs(decoder.mask_decoder.logits, RUN, order)
+    decoder.slice_memory.key = OnChannelsLast(decoder.slice_memory.key)
+    return decoder
+
+
+class OnChannelsLast(nn.Module):
+    """A pointwise convolution of maps that come channels last: (B, h, w, C) -> (B, C', h, w)."""
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.linear = nn.Linear(conv.in_channels, conv.out_channels)
+        self.linear.weight = nn.Parameter(conv.weight.detach().flatten(1))
+        self.linear.bias = nn.Parameter(conv.bias.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.linear(maps).permute(0, 3, 1, 2)
 
 
 def with_map_embeddings(encoder: BoxPromptEncoder) -> BoxPromptEncoder:
