@@ -89,6 +89,8 @@ def _read(path: Path, choice: Choice, max_bytes: int) -> Image:
     frames = int(item.get("NumberOfFrames", 1) or 1)
     if len(headers) > 1 and frames > 1:
         raise CaseError(f"{len(headers)} files of several frames each: give them one at a time")
+    if frames > 1 and "TotalPixelMatrixRows" in item:
+        raise CaseError("a whole slide in tiles: save the part of interest as a picture")
     depth = max(frames, len(headers))
     is_colour = item.get("PhotometricInterpretation", "") in COLOURS
     check_fits((item.Columns, item.Rows, depth), _value_bytes(headers, is_colour), max_bytes)

@@ -212,6 +212,11 @@ def broken(tmp_path, kind):
         first.EncryptedAttributesSequence = [pydicom.Dataset()]
         first.save_as(tmp_path / "e.dcm")
         return tmp_path / "e.dcm"
+    elif kind == "slide":
+        first.NumberOfFrames, first.TotalPixelMatrixRows = 2, 64
+        first.PixelData = first.PixelData * 2
+        first.save_as(tmp_path / "sm.dcm")
+        return tmp_path / "sm.dcm"
     elif kind in (".jpg", ".jp2"):
         first.BitsAllocated, first.BitsStored, first.HighBit = 8, 8, 7
         first.file_meta.TransferSyntaxUID = JPEG2000Lossless if kind == ".jp2" else JPEGBaseline8Bit
@@ -247,6 +252,7 @@ BAD = {
     "pdf": "holds no image .Encapsulated PDF Storage",
     "encrypted": "encrypted",
     "compressed nonsense": "cannot be decoded",
+    "slide": "a whole slide in tiles",
     ".jpg": "compressed pixels are of another size",
     ".jp2": "compressed pixels are of another size",
     "huge": "needs .* MB of memory",
