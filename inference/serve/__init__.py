@@ -1,6 +1,6 @@
 """`qmedsam serve`: a server for 3D Slicer, napari and whatever else speaks nnInteractive's protocol.
 
-The only part of the runtime that needs Starlette, uvicorn, blosc2 and prometheus_client (`pip install qmedsam[serve]`);
+The only part of the runtime that needs Starlette, uvicorn, blosc2 and prometheus_client (`pip install '.[serve]'`);
 they are imported on use.
 
     cli, arguments        the command

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         from .room import Room
     except ImportError as error:
         library = (error.name or "more libraries").partition(".")[0]
-        raise SetupError(f"serving needs {library}: pip install qmedsam[serve]") from error
+        raise SetupError(
+            f"serving needs {library}, of the extra 'serve': pip install '.[serve]' where QMedSAM's sources are"
+        ) from error
 
     is_local = parsed.host in LOCAL
     token = read_token(parsed.token) if parsed.token else None if is_local else new_token()

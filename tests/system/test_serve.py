@@ -276,4 +276,7 @@ def test_what_keeps_it_from_starting_is_said_in_one_line(server, tmp_path):
 @pytest.mark.parametrize("name", ["starlette", "uvicorn", "blosc2", "prometheus_client"])
 def test_a_library_that_is_missing_is_named_with_the_remedy(name):
     status, line = said_by(code=f"import sys; sys.modules['{name}'] = None")
-    assert (status, line) == (EXIT_SETUP, f"ERROR: serving needs {name}: pip install qmedsam[serve]")
+    assert (status, line) == (
+        EXIT_SETUP,
+        f"ERROR: serving needs {name}, of the extra 'serve': pip install '.[serve]' where QMedSAM's sources are",
+    )
