@@ -99,12 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = ("--cache", work / "compiled")
         measured = contenders(files, work / "masks", box, model, options.repeats)
         interleave(measured, env)
+        table = rows(measured)
         options.out.mkdir(parents=True, exist_ok=True)
-        write_csv(options.out / "own_files.csv", rows(measured))
+        write_csv(options.out / "own_files.csv", table)
     except (BenchmarkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{os.cpu_count()} cores\n{text_table(rows(measured))}")
+    print(f"{os.cpu_count()} cores\n{text_table(table)}")
     return 0
 
 
