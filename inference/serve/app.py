@@ -6,7 +6,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Server:
         self._engine, self._limits, self._window = engine, limits, window
         self._leases = Leases(engine, limits) if leases is None else leases
         self._metrics = Metrics(self._leases, engine.room)
+        self._making: set[asyncio.Task[None]] = set()  # asyncio itself does not keep them
         get: dict[str, Handler] = {
             "/healthz": self._healthz,
             "/metrics": self._show_metrics,
@@ -112,24 +113,14 @@ class Server:
     async def _tried(self, handler: Handler, request: Request) -> Response:
         try:
             return await handler(request)
-        except CaseError as error:
-            status = error.status if isinstance(error, Refused) else 400
-            headers = {"Retry-After": str(TRY_AGAIN_SECONDS)} if status == 503 else {}
-            if status == 408 or not await drained(request, self._limits.drain_seconds):
-                headers["Connection"] = "close"
-            return JSONResponse({"detail": str(error)}, status, headers)
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
-        except MemoryError:
-            return JSONResponse({"detail": "does not fit in memory"}, 413)
-        except SetupError as error:
-            log.error("%s", error)
-            return JSONResponse({"detail": str(error)}, 500)
-        except Exception as error:  # not foreseen: a fault of ours; its message might tell of the image
-            (place,) = traceback.extract_tb(error.__traceback__, limit=-1)
-            where = f"{Path(place.filename).name}, line {place.lineno}"
-            log.error("%s failed for a reason not foreseen (%s in %s)", request.url.path, type(error).__name__, where)
-            return JSONResponse({"detail": f"failed for a reason not foreseen ({type(error).__name__})"}, 500)
+        except Exception as error:
+            refused = _refusal(request.url.path, error)
+            headers = {"Retry-After": str(TRY_AGAIN_SECONDS)} if refused.status == 503 else {}
+            if refused.status == 408 or not await drained(request, self._limits.drain_seconds):
+                headers["Connection"] = "close"
+            return JSONResponse({"detail": str(refused)}, refused.status, headers)
 
     # Of the server
 
@@ -186,24 +177,37 @@ class Server:
     # Of a session
 
     async def _set_image(self, request: Request) -> Response:
+        """Answers once an image has come and all but its values was checked; its session unpacks it then. The session's
+        next request waits for that, and is refused where the image turns out to be none."""
         room = self._engine.room
-        async with self._leases.use(_token(request)) as session:
+        async with AsyncExitStack() as until_ready:
+            session = await until_ready.enter_async_context(self._leases.use(_token(request)))
             session.drop_image()  # it must not be segmented in place of one that is refused
             properties = read_meta(request).get("image_properties")
-            async with self._array(request) as packed:
-                check_shape(packed.shape)
-                held = image_bytes(packed.size)
-                room.hold("the image", held)
-                try:
-                    with room.reserved("making 0..255 of the image", conversion_bytes(packed)):
-                        image = await run_in_threadpool(
-                            lambda: make_image(wire.unpack(packed), properties, self._window)
-                        )
-                except BaseException:
-                    room.release(held)
-                    raise
-            session.start(image)
-            return JSONResponse({"original_image_shape": packed.shape})
+            packed = await until_ready.enter_async_context(self._array(request))
+            check_shape(packed.shape)
+            held = image_bytes(packed.size)
+            room.hold("the image", held)
+            unless_ready = until_ready.enter_context(ExitStack())
+            unless_ready.callback(room.release, held)
+            until_ready.enter_context(room.reserved("making 0..255 of the image", conversion_bytes(packed)))
+            ready = self._make_ready(session, packed, properties, until_ready.pop_all(), unless_ready)
+            self._making.add(task := asyncio.create_task(ready))
+            task.add_done_callback(self._making.discard)
+        return JSONResponse({"original_image_shape": packed.shape})
+
+    async def _make_ready(
+        self, session: Session, packed: wire.Packed, properties: Any, until_ready: AsyncExitStack, unless: ExitStack
+    ) -> None:
+        """Start a session with an image that has come; leave one context then, the other one only if it cannot be."""
+        async with until_ready:
+            try:
+                image = await run_in_threadpool(lambda: make_image(wire.unpack(packed), properties, self._window))
+            except Exception as error:
+                session.refuse_image(_refusal("/set_image", error))
+            else:
+                session.start(image)
+                unless.pop_all()
 
     async def _set_target_buffer(self, request: Request) -> Response:
         async with self._leases.use(_token(request)) as session:
@@ -272,6 +276,25 @@ class Server:
             # Beside the values: which are not 0, and where these differ from what was there.
             with self._engine.room.reserved("the mask", packed.nbytes + 2 * packed.size):
                 yield await run_in_threadpool(wire.unpack, packed)
+
+
+def _refusal(path: str, error: Exception) -> Refused:
+    """What is answered where something went wrong."""
+    match error:
+        case Refused():
+            return error
+        case CaseError():
+            return Refused(400, str(error))
+        case MemoryError():
+            return Refused(413, "does not fit in memory")
+        case SetupError():
+            log.error("%s", error)
+            return Refused(500, str(error))
+    # Not foreseen: a fault of ours; its message might tell of the image.
+    (place,) = traceback.extract_tb(error.__traceback__, limit=-1)
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    log.error("%s failed for a reason not foreseen (%s in %s)", path, type(error).__name__, where)
+    return Refused(500, f"failed for a reason not foreseen ({type(error).__name__})")
 
 
 def _answer(change: Change) -> Response:

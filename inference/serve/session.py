@@ -17,6 +17,7 @@ from .refused import Refused
 from .region import Region, hull, size
 from .wire import pack
 
+NO_IMAGE = 400, "there is no image yet: call set_image first"
 PACKING = 2  # bytes for each voxel of an answer: a copy of it, and the room that packing takes
 
 
@@ -67,12 +68,13 @@ class Session:
         self.through = True
         self._engine = engine
         self._work: Work | None = None
+        self._why_none = NO_IMAGE
 
     @property
     def work(self) -> Work:
-        """Raises Refused where there is no image."""
+        """Raises Refused where there is no image, for the reason that the last one was refused for, if one was."""
         if self._work is None:
-            raise Refused(400, "there is no image yet: call set_image first")
+            raise Refused(*self._why_none)
         return self._work
 
     def start(self, image: Image) -> None:
@@ -80,8 +82,13 @@ class Session:
         self._work = Work(image, Mask(image.shape))
         self._engine.welcome(image)
 
+    def refuse_image(self, refused: Refused) -> None:
+        """Whoever asks for something of the image is told this. The error itself holds on to what was unpacked."""
+        self._why_none = refused.status, str(refused)
+
     def drop_image(self) -> None:
         """Give up the image, all that was made of it, and their memory."""
+        self._why_none = NO_IMAGE
         if self._work:
             image, self._work = self._work.image, None
             self._engine.forget(image)

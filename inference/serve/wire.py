@@ -37,6 +37,8 @@ CODEC_FORMATS = {1, 4}  # else in the upper three bits of the flags: LZ4, Zstand
 FILTERS = {0, 1}  # none, shuffle
 CONTENTS = {0x00, 0x10, 0x20, 0x30}  # last byte: compressed; or all zeros, NaN or one value
 
+blosc2.set_releasegil(True)  # or nobody else is served while an array is unpacked
+
 
 class Packed(NamedTuple):
     """An array that has not been unpacked yet.
@@ -60,7 +62,7 @@ class Packed(NamedTuple):
         return self.size * self.dtype.itemsize
 
 
-def parse(body: bytes | bytearray, side: int) -> Packed:
+def parse(body: bytes | memoryview, side: int) -> Packed:
     """Read what a body says of the array in it.
 
     Args:

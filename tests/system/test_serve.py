@@ -212,8 +212,10 @@ def test_nothing_of_an_image_is_written_or_logged(tmp_path):
     where = {"HOME": str(folders["home"]), "TMPDIR": str(folders["tmp"])}
     with serving("--cache", folders["cache"], cwd=folders["cwd"], **where) as server:
         answered(server, PHANTOM.imgs, intervals(PHANTOM.boxes[0]))
-        with server.client() as client, pytest.raises(httpx.HTTPStatusError):
+        with server.client() as client:
             client.set_image(np.full((1, 2, 3, 4), np.nan))
+            with pytest.raises(httpx.HTTPStatusError):
+                client.undo()
         said = server.stop()
     assert len(server.lines) == 1
     assert said.splitlines() == [

@@ -17,7 +17,7 @@ from inference.serve.limits import Limits
 from inference.serve.refused import Refused
 from inference.serve.room import Room
 from tests.support.fake_model import FakeFollower
-from tests.support.served import BOX, MB, block, served, volume, with_image
+from tests.support.served import BOX, MB, SHAPE, block, served, volume, with_image
 
 QUICK = Limits(request_seconds=0.2, silence_seconds=0.2, body_seconds=0.6, drain_seconds=0.2)
 TOKEN = "a token that is long enough"
@@ -117,7 +117,6 @@ def test_headers_that_are_no_json(ask, meta):
     [
         (np.stack([volume()] * 3), "shape (3, 12, 64, 80), expected (1, X, Y, Z)"),
         (volume(), "shape (12, 64, 80), expected (1, X, Y, Z)"),
-        (np.full((1, 2, 2, 2), np.nan), "the image holds NaN or infinity"),
     ],
 )
 def test_images_that_are_none_are_refused_and_the_one_before_is_gone(server, values, expected):
@@ -132,6 +131,30 @@ def test_images_that_are_none_are_refused_and_the_one_before_is_gone(server, val
             assert reason(refused.value.response, 400) == "there is no image yet: call set_image first"
         client.reset_interactions()  # as viewers do before there is one
         assert server.engine.room.held == 0
+
+
+DAMAGED = IMAGE[:-40] + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (pack_array(np.full((1, 2, 2, 2), np.nan)), "the image holds NaN or infinity"),
+        (DAMAGED, "a chunk of the array is damaged"),
+    ],
+)
+def test_what_is_wrong_within_an_image_is_said_by_the_next_request(server, body, expected):
+    """The image is unpacked after the answer; viewers set their buffer at once, in the same step of the user's."""
+    with server.client() as client:
+        with_image(client)
+        client._post_binary("/set_image", {}, body)
+        for call in (lambda: client.set_target_buffer(np.zeros(SHAPE, np.uint8)), client.undo, client._predict):
+            with pytest.raises(httpx.HTTPStatusError) as refused:
+                call()
+            assert reason(refused.value.response, 400) == expected
+        assert server.engine.room.held == 0
+        with_image(client)
+        assert client.add_bbox_interaction(BOX, True)
 
 
 class Malicious:
@@ -378,8 +401,9 @@ def test_a_fault_of_ours_is_answered_and_says_nothing_of_the_image(caplog):
 def test_memory_that_the_system_does_not_give_is_answered(server, monkeypatch):
     with server.client() as client:
         monkeypatch.setattr("inference.serve.wire.np.empty", raising(MemoryError()))
+        client.set_image(volume()[None])
         with pytest.raises(httpx.HTTPStatusError) as refused:
-            client.set_image(volume()[None])
+            client.undo()
         assert reason(refused.value.response, 413) == "does not fit in memory"
         monkeypatch.undo()
         nothing_is_held(server)

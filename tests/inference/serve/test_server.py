@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from nnInteractive.inference.remote import ServerAtCapacityError, SessionExpiredError
 
+from inference.serve import wire
 from inference.serve.limits import Limits
 from tests.support.served import BOX, OBJECT, SHAPE, block, served, volume, with_image
 
@@ -74,6 +77,32 @@ def test_a_box_of_several_slices_holds_the_object(client):
     buffer = with_image(client)
     client.add_bbox_interaction([[4, 8], *BOX[1:]], True)
     np.testing.assert_array_equal(buffer, block(np.s_[4:8, OBJECT[1], OBJECT[2]]))
+
+
+def test_an_image_is_unpacked_after_the_answer_and_what_is_asked_of_it_waits(server, monkeypatch):
+    may_go_on, unpack = threading.Event(), wire.unpack
+    monkeypatch.setattr("inference.serve.wire.unpack", lambda packed: may_go_on.wait(30) and unpack(packed))
+    with server.client() as client, server.client() as other, ThreadPoolExecutor() as threads:
+        client.set_image(volume()[None], {"spacing": [3.0, 1.0, 1.0]})
+        client.target_buffer = np.zeros(SHAPE, np.uint8)
+        found = threads.submit(client.add_bbox_interaction, BOX, True)
+        other.heartbeat()
+        assert not found.done()
+        may_go_on.set()
+        found.result()
+        np.testing.assert_array_equal(client.target_buffer, block())
+
+
+def test_a_session_that_is_closed_while_its_image_is_unpacked_leaves_nothing(server, monkeypatch):
+    may_go_on, unpack = threading.Event(), wire.unpack
+    monkeypatch.setattr("inference.serve.wire.unpack", lambda packed: may_go_on.wait(30) and unpack(packed))
+    with ThreadPoolExecutor() as threads:
+        client = server.client()
+        client.set_image(volume()[None])
+        closed = threads.submit(client.close)
+        may_go_on.set()
+        closed.result()
+    assert server.engine.room.held == 0
 
 
 def test_boxes_include_and_exclude_and_are_undone_one_by_one(client, part):
