@@ -5,7 +5,18 @@ import csv
 import numpy as np
 import pytest
 
-from training.benchmark.serve_load import EXTENT, IMAGE, IMAGE_IN_SERVER, SLICE, UNDO, Timed, main, row
+from training.benchmark.serve_load import (
+    EXTENT,
+    IMAGE,
+    IMAGE_IN_SERVER,
+    PACKING,
+    READY,
+    SLICE,
+    UNDO,
+    Timed,
+    main,
+    row,
+)  # fmt: skip
 
 
 def test_a_row_is_of_one_kind_of_request():
@@ -25,10 +36,11 @@ def test_table_of_a_small_load(tmp_path, capsys):
     with (tmp_path / "serve_load.csv").open(newline="") as file:
         rows = {row["request"]: row for row in csv.DictReader(file)}
     assert {kind: row["count"] for kind, row in rows.items()} == {
-        IMAGE: "2", IMAGE_IN_SERVER: "", SLICE: "4", EXTENT: "4", UNDO: "4"
+        IMAGE: "2", PACKING: "2", IMAGE_IN_SERVER: "", READY: "2", SLICE: "4", EXTENT: "4", UNDO: "4"
     }  # fmt: skip
     assert float(rows[IMAGE_IN_SERVER]["median"]) <= float(rows[IMAGE]["p99"])
+    assert float(rows[IMAGE]["median"]) <= float(rows[READY]["p99"])
     assert all(float(row["peak_mb"]) > 50 for row in rows.values())
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["sessions", "request", "count", "refused", "per_second", "median", "p99", "peak_mb"]
-    assert len(shown) == 6
+    assert len(shown) == 8
