@@ -15,6 +15,8 @@ from .model.pair import ModelPair
 from .options import default_weights
 from .segment.neighbours import neighbour_maps
 
+SIDE_BY_SIDE = 2  # what is compiled for so many streams is good for any number from there
+
 
 def warm(weights: Path) -> None:
     """Compile the pair in `weights`, keep it in `weights/cache`, and run it once to see that it works.
@@ -24,7 +26,11 @@ def warm(weights: Path) -> None:
     """
     model = ModelPair(weights, cache=weights / "cache")
     size = model.metadata.input_size
-    embeddings = model.encode(np.zeros((1, 3, size, size), np.float32))
+    image = np.zeros((1, 3, size, size), np.float32)
+    model.prepare(SIDE_BY_SIDE)
+    model.encode(image)  # as of a volume
+    model.prepare(1)
+    embeddings = model.encode(image)
     box = np.array([[0, 0, size, size]], np.float32)
     model.decode(embeddings, box)
     if model.metadata.state:
