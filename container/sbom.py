@@ -17,6 +17,8 @@ from typing import Any
 
 WORKSPACE = Path(__file__).resolve().parent.parent
 SYSTEM_PACKAGES = Path("/var/lib/dpkg/status")
+# A wheel in a lock file: for all machines, or for the one whose name fills the braces.
+LOCKED = r"^(\S+==\S+)(?: ; platform_machine == '{}')? --hash=sha256:(\w+)"
 BUNDLED = re.compile(r"\.so(\.|$)")
 Component = dict[str, Any]
 
@@ -30,7 +32,7 @@ def python() -> Component:
 def python_packages() -> Iterator[Component]:
     """Installed packages; inside those of the lock files, the shared libraries that are still there."""
     locks = "".join(path.read_text() for path in WORKSPACE.glob("requirements*.lock"))
-    locked = dict(re.findall(r"^(\S+==\S+) --hash=sha256:(\w+)", locks, re.M))
+    locked = dict(re.findall(LOCKED.format(platform.machine()), locks, re.M))
     for package in sorted(distributions(), key=lambda package: package.name.lower()):
         name = re.sub(r"[-_.]+", "-", package.name).lower()
         component: Component = {

@@ -13,7 +13,7 @@ MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"  # in the environment: OpenCV decodes
 # Per pixel of a picture file while it is decoded and brought to 8 bits; four channels of 16 bits take most.
 PICTURE_BYTES = 64
 
-AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)", re.ASCII | re.IGNORECASE)
+AMOUNT = r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)"  # compiled on use: a start without --memory need not wait for it
 BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 CLEAR_PEAK = "5"  # what proc(5) has written to clear_refs for this
@@ -25,7 +25,7 @@ def amount(text: str) -> int:
     Raises:
         ValueError: it is none, or less than a byte.
     """
-    parts = AMOUNT.fullmatch(text.strip())
+    parts = re.fullmatch(AMOUNT, text.strip(), re.ASCII | re.IGNORECASE)
     size = int(float(parts[1]) * BYTES[parts[2].upper()]) if parts else 0
     if size < 1:
         raise ValueError(f"'{text}' is not an amount of memory such as 800M or 2G")

@@ -377,6 +377,30 @@ def test_the_runtime_imports_neither_torch_nor_training():
         assert f"'{name}'" not in imported
 
 
+UNTIL_NUMPY = """
+import os, sys
+before = {*sys.modules}
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print(*{*sys.modules} - before, flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Stop())
+from inference.cli import main
+main(["-i", "in", "-o", "out"])
+"""
+
+
+def test_before_numpy_a_start_imports_no_more_of_the_standard_library_than_it_needs():
+    imported = subprocess.run([sys.executable, "-c", UNTIL_NUMPY], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = set(imported.stdout.split())
+    assert {"argparse", "inference.model.pair"} <= modules  # the command line has been parsed
+    dear = {"shutil", "zipfile", "bz2", "lzma", "tempfile", "subprocess", "json", "csv", "socket", "http", "asyncio"}
+    assert not modules & dear
+
+
 def test_a_run_imports_nothing_that_it_does_not_use_and_leaves_its_model_to_the_caller(tmp_path, untrained):
     write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
     arguments = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--weights", untrained("light")[1]]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from inference.model.metadata import ENCODER, PAIR, VOLUME_DECODER, read_metadat
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = ("files", "serve")
+MACHINES = ("x86_64", "aarch64")
 
 
 def pins(name: str) -> set[str]:
@@ -32,22 +34,31 @@ def test_the_lock_files_are_the_pins_with_hashes():
         locked = pins(f"requirements-{extra}.lock")  # with what the pinned ones need
         assert locked > {pin.lower() for pin in pins(f"requirements-{extra}.txt")}
         assert not locked & pins("requirements.lock")
-    for name in ("requirements.lock", *(f"requirements-{extra}.lock" for extra in EXTRAS)):
-        for line in (ROOT / name).read_text().splitlines()[1:]:
-            assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line)
 
 
+@pytest.mark.parametrize("name", ["requirements.lock", *(f"requirements-{extra}.lock" for extra in EXTRAS)])
+def test_a_lock_file_has_one_wheel_of_each_library_for_each_machine(name):
+    lines = (ROOT / name).read_text().splitlines()[1:]
+    wheels = [re.fullmatch(r"(.+) --hash=sha256:([0-9a-f]{64})", line) for line in lines]
+    assert all(wheels)
+    assert len({wheel[2] for wheel in wheels}) == len(lines)
+    for machine in MACHINES:
+        here = [pin for pin in (Requirement(wheel[1]) for wheel in wheels) if applies(pin, machine)]
+        assert sorted(f"{pin.name}{pin.specifier}" for pin in here) == sorted(pins(name))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_the_lock_of_an_extra_holds_all_that_its_libraries_need(extra):
+def test_the_lock_of_an_extra_holds_all_that_its_libraries_need(extra, machine):
     files = ("requirements.lock", f"requirements-{extra}.lock")
     locked = {pin.split("==")[0] for name in files for pin in pins(name)}
     for name in locked - {"openvino"}:  # its telemetry is left out
-        needed = filter(applies, map(Requirement, requires(name) or ()))
+        needed = [part for part in map(Requirement, requires(name) or ()) if applies(part, machine)]
         assert {part.name.lower().replace("_", "-") for part in needed} <= locked
 
 
-def applies(requirement: Requirement) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+def applies(requirement: Requirement, machine: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": "", "platform_machine": machine})
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +71,8 @@ def test_bill_of_materials_names_packages_with_hashes_and_bundled_libraries(bill
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     numpy = next(part for part in bill["components"] if part["name"] == "numpy")
     assert numpy["purl"] == f"pkg:pypi/numpy@{np.__version__}"
-    assert (
-        f"numpy=={np.__version__} --hash=sha256:{numpy['hashes'][0]['content']}"
-        in (ROOT / "requirements.lock").read_text()
-    )
+    wheel = f"numpy=={np.__version__} ; platform_machine == '{platform.machine()}' --hash=sha256:"
+    assert wheel + numpy["hashes"][0]["content"] in (ROOT / "requirements.lock").read_text()
     assert any("openblas" in library["name"] for library in numpy["components"])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from training.benchmark.case_specs import SPECS
 from training.benchmark.case_table import CONTENDERS, FLOAT32, IMPORTS, INT8, LIGHT, REFERENCE, Repeats, case_table
 from training.benchmark.engine_table import engine_table
+from training.benchmark.isa import ISAS, NATIVE
 from training.benchmark.processes import ROOT, BenchmarkError
 from training.benchmark.profile import profile
 from training.benchmark.workplace import LITEMEDSAM, MEDSAM, Weights, Workplace
@@ -62,6 +63,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
                         help="cases whose name holds one of these, e.g. 2DBox or 287x512 (default: all)")  # fmt: skip
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, metavar="NAME",
                         help=f"rows of the table of cases, of: {', '.join(CONTENDERS)} (default: all)")  # fmt: skip
+    parser.add_argument("--isa", nargs="+", choices=ISAS, default=[NATIVE], metavar="ISA",
+                        help="cases: hold the runtime's contenders to each of these instruction sets in turn, of: "
+                        f"{', '.join(ISAS)}. They stand in for older CPUs, roughly: oneDNN's kernels keep to them, "
+                        "but not all of OpenVINO's own do; clock, caches and memory stay those of this machine; below "
+                        "AVX512_CORE_BF16 float32 takes the place of bf16 (default: %(default)s)")  # fmt: skip
     parser.add_argument("--warm", type=count, default=10, metavar="N",
                         help="warm runs in each process of the table of engines (default: %(default)s)")  # fmt: skip
     parser.add_argument("--medsam", action="store_true", help="engines: MedSAM ViT-B too (6 GB of memory, minutes)")
@@ -128,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "cases" in options.tables:
             repeats = Repeats(options.repeats, options.reference_repeats, options.full_reference)
             checkpoint = models[LITEMEDSAM].checkpoint if REFERENCE in options.contenders else None
-            case_table(place, options.specs, pairs, checkpoint, IMPORTS in options.contenders, repeats)
+            case_table(place, options.specs, pairs, checkpoint, IMPORTS in options.contenders, repeats, options.isa)
         if "zoom" in options.tables:
             zoom_table(place, options.light, options.repeats)
     except BenchmarkError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.benchmark.case_specs import CaseSpec
+from training.benchmark.isa import ISAS, NATIVE, VARIABLE, variables
 from training.benchmark.processes import Contender, python
 from training.benchmark.tables import Row
 from training.benchmark.workplace import Workplace
@@ -57,10 +58,12 @@ def case_table(
     checkpoint: Path | None,
     imports: bool,
     repeats: Repeats,
+    isas: Sequence[str] = (NATIVE,),
 ) -> None:
     """Run all contenders on every case; print a table per case, and write all rows into cases.csv.
 
     pairs: the runtime's contenders. checkpoint: the reference's, None to leave it out. imports: with bare imports.
+    isas: the instruction sets that each of the runtime's contenders is held to in turn, of `ISAS`.
 
     Raises:
         BenchmarkError: a process failed.
@@ -69,7 +72,11 @@ def case_table(
     for spec in specs:
         path, box_slices = place.case(spec)
         contenders = [imports_contender(repeats.runtime)] if imports else []
-        contenders += [runtime_contender(name, path, pair, place, repeats.runtime) for name, pair in pairs.items()]
+        contenders += [
+            runtime_contender(name, path, pair, place, repeats.runtime, isa)
+            for name, pair in pairs.items()
+            for isa in isas
+        ]
         reference: list[Contender] = []
         if checkpoint:
             is_whole = repeats.full_reference or box_slices <= FULL_UP_TO
@@ -95,11 +102,14 @@ def reference_contender(case: Path, checkpoint: Path, segs: Path, repeats: int) 
     return Contender(REFERENCE, python("-m", "training.reference", *files, *SAME_WAYS), repeats, warm_up=False)
 
 
-def runtime_contender(name: str, case: Path, pair: Path, place: Workplace, repeats: int) -> Contender:
+def runtime_contender(name: str, case: Path, pair: Path, place: Workplace, repeats: int, isa: str) -> Contender:
     """One case through the command line: the light model with its defaults, LiteMedSAM in the reference's ways."""
-    files = ["-i", case.parent, "-o", place.segs / name, "--weights", pair, "--cache", place.compiled]
+    # OpenVINO refuses a model that was compiled for another instruction set, and its successor replaces it: each has a
+    # cache of its own.
+    cache = place.compiled / isa
+    files = ["-i", case.parent, "-o", place.segs / name, "--weights", pair, "--cache", cache]
     ways = [] if name == LIGHT else [*SAME_WAYS, "--no-zoom"]
-    return Contender(name, python("-m", "inference", *files, *ways), repeats)
+    return Contender(name, python("-m", "inference", *files, *ways, *ISAS[isa]), repeats, variables=variables(isa))
 
 
 def case_rows(case: str, contenders: Sequence[Contender], extrapolated: Extrapolated | None) -> list[Row]:
@@ -107,24 +117,23 @@ def case_rows(case: str, contenders: Sequence[Contender], extrapolated: Extrapol
 
     extrapolated: the reference, where it was not run in full.
     """
-    times = {contender.name: contender.seconds for contender in contenders}
+    times = {contender.name: contender.seconds for contender in contenders if contender.name in (IMPORTS, REFERENCE)}
     rows: list[Row] = []
     if extrapolated:
         times[REFERENCE] = extrapolated.seconds
-        rows.append(_row(case, REFERENCE, times, extrapolated.parts[1], extrapolated.note))
-    return rows + [_row(case, contender.name, times, contender, "") for contender in contenders]
+        rows.append(_row(case, extrapolated.seconds, times, extrapolated.parts[1], extrapolated.note))
+    return rows + [_row(case, contender.seconds, times, contender, "") for contender in contenders]
 
 
-def _row(case: str, name: str, times: Mapping[str, float], measured: Contender, note: str) -> Row:
-    def ratio(over: str, under: str) -> float | None:
-        return times[over] / times[under] if over in times and under in times else None
-
+def _row(case: str, seconds: float, times: Mapping[str, float], measured: Contender, note: str) -> Row:
+    """times: seconds of the imports and of the reference, where they were run."""
     return {
         "case": case,
-        "contender": name,
-        "seconds": times[name],
-        "faster_than_reference": ratio(REFERENCE, name),
-        "times_imports": ratio(name, IMPORTS),
+        "contender": measured.name,
+        "isa": measured.variables.get(VARIABLE, NATIVE),
+        "seconds": seconds,
+        "faster_than_reference": times[REFERENCE] / seconds if REFERENCE in times else None,
+        "times_imports": seconds / times[IMPORTS] if IMPORTS in times else None,
         "peak_mb": measured.peak_mb,
         "runs": len(measured.runs),
         "note": note,

@@ -15,7 +15,8 @@ from statistics import median, quantiles
 
 from inference import Predictor
 from inference.arguments import positive
-from training.benchmark.tables import Row, text_table
+from training.benchmark.measured_table import measured_table
+from training.benchmark.tables import Row
 from training.data.phantoms import phantom_case_2d
 
 SIZES = ((256, 256), (512, 512), (1024, 1024), (3024, 4032))
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=positive, default=200, metavar="N", help="calls (default: %(default)s)")
     options = parser.parse_args(arguments)
     with Predictor() as predictor:
-        print(text_table([row for size in SIZES for row in rows(predictor, size, options.repeats)]))
+        measured_table([row for size in SIZES for row in rows(predictor, size, options.repeats)])
     return 0
 
 

@@ -10,17 +10,23 @@ The volume is a phantom. Its files, 600 MB, are made in --work and kept for the 
 """
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
-from statistics import median
 
 from inference.arguments import positive
-from training.benchmark.processes import BenchmarkError, Contender, Run, environment, interleave, python, run_process
-from training.benchmark.tables import Row, text_table
-from training.scoring.csv_table import write_csv
+from training.benchmark.measured_table import measured_table
+from training.benchmark.processes import (
+    BenchmarkError,
+    Contender,
+    environment,
+    interleave,
+    paired_ratio,
+    python,
+    run_process,
+)
+from training.benchmark.tables import Row
 
 SIZE = (300, 512, 512)
 NPZ, BY_HAND = "npz", "by hand"
@@ -72,11 +78,6 @@ def rows(measured: Sequence[Contender]) -> list[Row]:
     ]
 
 
-def paired_ratio(over: Contender, under: Contender, figure: Callable[[Run], float]) -> float:
-    """The median over rounds of how many times as much the one takes as the other."""
-    return median(figure(a) / figure(b) for a, b in zip(over.runs, under.runs, strict=True))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.benchmark.own_files",
@@ -99,13 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = ("--cache", work / "compiled")
         measured = contenders(files, work / "masks", box, model, options.repeats)
         interleave(measured, env)
-        table = rows(measured)
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_csv(options.out / "own_files.csv", table)
+        measured_table(rows(measured), options.out / "own_files.csv")
     except (BenchmarkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{os.cpu_count()} cores\n{text_table(table)}")
     return 0
 
 

@@ -48,12 +48,14 @@ class Contender:
     Attributes:
         repeats: how often it is to run.
         warm_up: run it once before it counts, so that files and compiled models are where later runs find them.
+        variables: of its environment alone.
     """
 
     name: str
     command: list[str]
     repeats: int
     warm_up: bool = True
+    variables: dict[str, str] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -63,6 +65,11 @@ class Contender:
     @property
     def peak_mb(self) -> float:
         return median(run.peak_mb for run in self.runs)
+
+
+def paired_ratio(over: Contender, under: Contender, figure: Callable[[Run], float]) -> float:
+    """The median over rounds of how many times as much the one takes as the other."""
+    return median(figure(a) / figure(b) for a, b in zip(over.runs, under.runs, strict=True))
 
 
 def python(*arguments: str | Path) -> list[str]:
@@ -116,12 +123,12 @@ def interleave(
     for contender in contenders:
         if contender.warm_up:
             on_run(f"{contender.name}, warming up")
-            run_process(contender.command, env)
+            run_process(contender.command, env | contender.variables)
     for _ in range(max(contender.repeats for contender in contenders)):
         for contender in contenders:
             if len(contender.runs) < contender.repeats:
                 on_run(contender.name)
-                contender.runs.append(run_process(contender.command, env))
+                contender.runs.append(run_process(contender.command, env | contender.variables))
 
 
 def _last_line(file: IO[bytes]) -> str:

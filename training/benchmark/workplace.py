@@ -7,9 +7,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from training.benchmark.case_specs import CaseSpec
+from training.benchmark.measured_table import measured_table
 from training.benchmark.processes import BenchmarkError, Contender, environment, interleave, python, run_process
-from training.benchmark.tables import Row, text_table
-from training.scoring.csv_table import write_csv
+from training.benchmark.tables import Row
 
 LITEMEDSAM, MEDSAM = "litemedsam", "medsam_vit_b"
 
@@ -59,7 +59,5 @@ class Workplace:
             interleave(contenders, self.env, show)
 
     def report(self, name: str, rows: Sequence[Row], before: Sequence[Row] = ()) -> None:
-        """Print a table; write it, below the rows that came before, to `name`.csv."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_csv(self.out / f"{name}.csv", [*before, *rows])
-        print(f"\n{text_table(rows)}", flush=True)
+        """Print a table, and write it, below the rows that came before, to `name`.csv (see `measured_table`)."""
+        measured_table(rows, self.out / f"{name}.csv", before)

@@ -62,6 +62,14 @@ def test_another_cpu_is_another_cache_entry(tmp_path, weights, compilations, mon
     assert len(compilations) == 4
 
 
+@pytest.mark.parametrize("flags", ["flags\t\t: fpu avx2 amx_int8", "Features\t: fp asimd i8mm"])
+def test_the_instruction_sets_of_a_cpu_as_x86_and_as_arm_name_them(tmp_path, monkeypatch, flags):
+    monkeypatch.setattr(compiled_cache, "CPUINFO", tmp_path / "cpuinfo")
+    assert compiled_cache._cpu_flags() == ""
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nBogoMIPS\t: 50.00\n{flags}\n\nprocessor\t: 1\nflags: none\n")
+    assert compiled_cache._cpu_flags() == flags
+
+
 def one_bit_in_the_middle(data):
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]

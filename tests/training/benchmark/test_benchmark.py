@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from inference.cases.case import make_case
 from training.benchmark.__main__ import main
 from training.benchmark.case_specs import SPECS, CaseSpec
-from training.benchmark.case_table import REFERENCE, Extrapolated, case_rows
+from training.benchmark.case_table import REFERENCE, Extrapolated, case_rows, runtime_contender
 from training.benchmark.cases import box_slices, build, enough_boxes, write_case, write_part
+from training.benchmark.cpu import cpu, cpu_line
 from training.benchmark.operations import with_fused
 from training.benchmark.processes import (
     ROOT,
@@ -166,13 +168,17 @@ def test_text_table_aligns_and_marks_what_is_missing():
 def test_short_run_of_the_command(shared_data, tmp_path, capsys):
     where = ["--val", str(shared_data / "val"), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     chosen = ["--cases", "2DBox_256", "--contenders", "imports", "light", "--repeats", "1"]
-    assert main([*where, *chosen, "--tables", "cases"]) == 0
+    assert main([*where, *chosen, "--isa", "native", "AVX2", "--tables", "cases"]) == 0
     with (tmp_path / "out" / "cases.csv").open() as file:
-        imports, light = csv.DictReader(file)
-    assert (imports["contender"], light["contender"]) == ("imports", "light")
+        imports, light, older = csv.DictReader(file)
+    assert (imports["contender"], light["contender"], older["contender"]) == ("imports", "light", "light")
+    assert [row["isa"] for row in (imports, light, older)] == ["native", "native", "AVX2"]
+    assert light["cpu"] == cpu()["cpu"]
     ratio = float(light["seconds"]) / float(imports["seconds"])
     assert float(light["times_imports"]) == pytest.approx(ratio, rel=0.01)
-    assert "2DBox_256x256_1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert cpu_line() in said
+    assert "2DBox_256x256_1" in said
     assert (tmp_path / "work" / "segs" / "light" / "2DBox_256x256_1.npz").exists()
 
     assert main([*where, *chosen, "--profile"]) == 0
@@ -185,6 +191,22 @@ def test_short_run_of_the_command(shared_data, tmp_path, capsys):
         operations = list(csv.DictReader(file))
     assert sum(float(row["percent"]) for row in operations) == pytest.approx(100)
     assert any(row["operation"] == "Convolution" for row in operations)
+
+
+def test_each_instruction_set_has_compiled_models_of_its_own(tmp_path):
+    case, place = tmp_path / "in" / "case.npz", SimpleNamespace(segs=tmp_path / "segs", compiled=tmp_path / "compiled")
+    contenders = [runtime_contender("light", case, tmp_path, place, 1, isa) for isa in ("native", "AVX2")]
+    caches = [contender.command[contender.command.index("--cache") + 1] for contender in contenders]
+    assert caches == [str(tmp_path / "compiled" / isa) for isa in ("native", "AVX2")]
+    assert [contender.variables for contender in contenders] == [{}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}]
+
+
+def test_variables_are_of_one_contender_alone(tmp_path):
+    code = "import os; print(os.environ.get('MARK', 'none'))"
+    plain, marked = Contender("plain", python("-c", code), 1), Contender("marked", python("-c", code), 1)
+    marked.variables["MARK"] = "set"
+    interleave([plain, marked], environment(tmp_path))
+    assert [contender.runs[0].output.strip() for contender in (plain, marked)] == ["none", "set"]
 
 
 def test_zoom_rows_are_means_over_cases_then_over_modalities():

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK
 
 from training.benchmark import one_box, own_files
+from training.benchmark.cpu import cpu_line
 from training.benchmark.processes import Contender, Run, run_process
 
 
@@ -36,7 +37,7 @@ def test_a_small_volume_in_every_format(tmp_path, once_each, capsys):
     assert own_files.main(arguments) == 0
     with (tmp_path / "out" / "own_files.csv").open() as file:
         measured = [row["files"] for row in csv.DictReader(file)]
-    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[2:]] == measured
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[3:]] == measured
     assert len(measured) == 7
     masks = tmp_path / "masks"
     expected = np.load(masks / "npz" / "3DBox_CT_1.npz")["segs"]
@@ -52,7 +53,8 @@ def test_a_small_volume_in_every_format(tmp_path, once_each, capsys):
 
 def test_one_box_after_the_other(capsys):
     assert one_box.main(["--repeats", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    _, cpu, *lines = capsys.readouterr().out.splitlines()
+    assert cpu == cpu_line()
     assert lines[0].split() == ["image", "what", "ms", "p90", "cpu"]
     assert [line.split()[0] for line in lines[1::3]] == ["256x256", "512x512", "1024x1024", "3024x4032"]
     assert all(float(number) > 0 for line in lines[1:] for number in line.split()[-3:])
