@@ -2,12 +2,11 @@
 
 import { NamedFile, isDicom, readDicom } from "./dicom";
 import { Vector } from "./grid";
+import { begins, gunzip, isGzip } from "./gzip";
 import { Image, pictureOf, volumeOf } from "./image";
 import { isNifti, readNifti } from "./nifti";
 import { NpyArray, readNpz } from "./npz";
 import { readBitmap, readPng, readTiff } from "./picture";
-
-const begins = (bytes: Uint8Array, ...start: number[]): boolean => start.every((byte, i) => bytes[i] === byte);
 
 /** Read what is one image: a file, or the slices of a DICOM series. Throws one line that names file and reason. */
 export async function openFiles(files: readonly File[], choice: number): Promise<Image> {
@@ -31,7 +30,7 @@ export async function openFiles(files: readonly File[], choice: number): Promise
 const folderOf = (files: readonly File[]): string => files[0].webkitRelativePath?.split("/").at(-2) ?? "";
 
 async function openFile(name: string, bytes: Uint8Array): Promise<Image> {
-  if (begins(bytes, 0x1f, 0x8b)) return openFile(name, await gunzip(bytes));
+  if (isGzip(bytes)) return openFile(name, await gunzip(bytes));
   if (begins(bytes, 0x50, 0x4b)) return readCase(name, bytes);
   if (begins(bytes, 0x89, 0x50, 0x4e, 0x47)) return damaged(() => readPng(name, bytes), "a damaged picture");
   const isTiff = begins(bytes, 0x49, 0x49, 0x2a, 0) || begins(bytes, 0x4d, 0x4d, 0, 0x2a) || begins(bytes, 0x49, 0x49, 0x2b, 0);
@@ -46,15 +45,6 @@ async function damaged(read: () => Image | Promise<Image>, reason: string): Prom
     return await read();
   } catch (error) {
     throw new Error(reason, { cause: error });
-  }
-}
-
-async function gunzip(bytes: Uint8Array): Promise<Uint8Array> {
-  try {
-    const stream = new Blob([bytes as BlobPart]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  } catch {
-    throw new Error("damaged: it cannot be decompressed");
   }
 }
 

@@ -1,5 +1,9 @@
 /** The large files of the page: they lie there compressed, and are downloaded once. */
 
+import { decompress } from "fzstd";
+
+import { begins, gunzip, isGzip } from "../io/gzip";
+
 declare const MODELS_CACHE: string; // named after what they hold; the service worker answers from it too
 
 /** Download and decompress a file, or take the one that was kept. */
@@ -12,11 +16,13 @@ export async function download(path: string, onBytes: (bytes: number) => void): 
       controller.enqueue(chunk);
     },
   });
-  const body = response.body.pipeThrough(counter);
-  // Some servers say of .gz files that they are transferred compressed; the browser has decompressed them then.
-  const isDone = response.headers.get("Content-Encoding") === "gzip";
-  const plain = isDone ? body : body.pipeThrough(new DecompressionStream("gzip") as ReadableWritablePair<Uint8Array, Uint8Array>);
-  return new Uint8Array(await new Response(plain as BodyInit).arrayBuffer());
+  return unpacked(new Uint8Array(await new Response(response.body.pipeThrough(counter) as BodyInit).arrayBuffer()));
+}
+
+/** Some servers say of such files that they are transferred compressed; the browser has decompressed them then. */
+async function unpacked(bytes: Uint8Array): Promise<Uint8Array> {
+  if (begins(bytes, 0x28, 0xb5, 0x2f, 0xfd)) return decompress(bytes); // Zstandard
+  return isGzip(bytes) ? gunzip(bytes) : bytes;
 }
 
 const keeping: Promise<void>[] = [];

@@ -96,7 +96,7 @@ async function start(onBytes: (bytes: number) => void): Promise<ModelPair> {
     download(path, (bytes) => onBytes((arrived += bytes)));
   ort.env.wasm.wasmPaths = { mjs: new URL("ort-wasm-simd-threaded.mjs", self.location.href).href };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? threadsOf(navigator.hardwareConcurrency) : 1;
-  const binary = read("ort-wasm-simd-threaded.wasm.gz");
+  const binary = read("ort-wasm-simd-threaded.wasm.zst");
   const files = new Map(["encoder.onnx", "decoder.onnx"].map((name) => [name, read(`models/${name}.gz`)]));
   ort.env.wasm.wasmBinary = await binary;
   const pair = await ModelPair.load(ort, (name) => files.get(name) ?? read(`models/${name}.gz`));
