@@ -12,7 +12,7 @@ MINUTES ?= 10
 NODE_MODULES := web/node_modules/.package-lock.json
 WEB_ENVIRONMENT := $(if $(wildcard $(TRAINING)/installed),$(TRAINING),$(RUNTIME))
 
-.PHONY: help demo test coverage lint container-test web web-serve web-test web-parity fuzz lock train-smoke litemedsam clean
+.PHONY: help demo test coverage lint container-test web web-wheel web-serve web-test web-parity fuzz lock train-smoke litemedsam clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -50,6 +50,10 @@ web: $(WEB_ENVIRONMENT)/installed $(NODE_MODULES)  ## build the page that segmen
 	$(WEB_ENVIRONMENT)/bin/python -m web.phantoms web/dist/phantoms
 	node web/build.mjs
 
+web-wheel: web  ## build the page, and of it web/wheel/qmedsam_page-*.whl, which `qmedsam page` serves
+	rm -rf web/build web/wheel
+	$(WEB_ENVIRONMENT)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir web/wheel ./web
+
 web-serve: web  ## build the page, and serve it on this machine
 	$(WEB_ENVIRONMENT)/bin/python -m inference page
 
@@ -72,7 +76,7 @@ lock: $(RUNTIME)/installed  ## after a change of requirements.txt: write require
 	$(RUNTIME)/bin/python container/lock.py
 
 clean:  ## remove environments and everything made by the commands above
-	rm -rf .venv demo runs datasets web/node_modules web/dist web/tests/built web/tests/made
+	rm -rf .venv demo runs datasets web/node_modules web/dist web/build web/wheel web/*.egg-info web/tests/built web/tests/made
 
 $(NODE_MODULES): web/package-lock.json
 	cd web && npm ci --no-audit --no-fund

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from .errors import EXIT_OK, SetupError
 log = logging.getLogger("qmedsam")
 
 BUILT = Path(__file__).resolve().parent.parent / "web" / "dist"  # of a checkout
+DISTRIBUTION, PACKAGE = "qmedsam-page", "qmedsam_page"  # of web/pyproject.toml
+REMEDY = "in a checkout, `make web` builds one, and `make web-wheel` one to install: pip install web/wheel/*.whl"
 HEADERS = "headers.json"  # of a built page: what every answer says of what the page may do
 PORT = 8080
 TYPES = {
@@ -59,11 +62,25 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Say nothing of what is asked for."""
 
 
+def default_page() -> Path:
+    """Folder of the page that was built in this checkout, else of the one that is installed.
+
+    Raises:
+        SetupError: there is neither.
+    """
+    if BUILT.is_dir():
+        return BUILT
+    try:
+        return Path(str(distribution(DISTRIBUTION).locate_file(PACKAGE)))
+    except PackageNotFoundError as error:
+        raise SetupError(f"{DISTRIBUTION} is not installed; {REMEDY}") from error
+
+
 def make_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     """A server of a built page, which `serve_forever` starts.
 
     Args:
-        folder: what `make web` leaves in `web/dist`.
+        folder: what `make web` leaves in `web/dist`, and the wheel installs.
         host, port: to listen on; port 0 is any that is free.
 
     Raises:
@@ -72,7 +89,7 @@ def make_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     try:
         headers = json.loads((folder / HEADERS).read_text())
     except (OSError, ValueError) as error:
-        raise SetupError(f"{folder}: no page in it; give the web/dist that `make web` builds in a checkout") from error
+        raise SetupError(f"{folder}: no page in it; {REMEDY}") from error
     handler = partial(PageHandler, directory=str(folder), headers=headers)
     try:
         return ThreadingHTTPServer((host, port), handler)
@@ -86,19 +103,19 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         SystemExit: the command line is wrong, or asks for help only; or a signal stopped the run.
-        SetupError: as `make_server` says.
+        SetupError: as `default_page` and `make_server` say.
     """
     parser = argparse.ArgumentParser(
         prog=f"{program()} page",
         description="Serve the page that segments images in the browser, on this machine. It works without a network.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=BUILT, metavar="DIST",
-                        help="the built page: web/dist after `make web`")  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("folder", type=Path, nargs="?", metavar="DIST",
+                        help="a built page (default: the one of this checkout, or that is installed)")  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1",
+                        help="address to listen on; 0.0.0.0 lets other machines in (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     parsed = parser.parse_args(arguments)
-    with make_server(parsed.folder, parsed.host, parsed.port) as server:
+    with make_server(parsed.folder or default_page(), parsed.host, parsed.port) as server:
         log.info("http://%s:%d/ (Ctrl-C ends it)", parsed.host, server.server_port)
         server.serve_forever()
     return EXIT_OK

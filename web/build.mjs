@@ -21,8 +21,9 @@ const PHANTOMS = [
   { file: "2DBox_Dermoscopy_phantom", title: "Skin lesion" },
 ];
 
-const bundle = (entryPoints, define) =>
-  build({
+const bundled = new Set(); // the packages that are in it
+const bundle = async (entryPoints, define) => {
+  const { metafile } = await build({
     entryPoints,
     outdir: dist,
     define,
@@ -34,13 +35,27 @@ const bundle = (entryPoints, define) =>
     legalComments: "linked",
     logLevel: "warning",
     absWorkingDir: here,
+    metafile: true,
   });
+  for (const path of Object.keys(metafile.inputs)) {
+    const name = /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
+    if (name) bundled.add(name);
+  }
+};
 
 const listed = async () =>
   (await readdir(dist, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(dist.length + 1))
     .sort();
+
+/** A package's licence in its own words, where it has some. */
+async function licenceOf(name) {
+  const folder = join(here, "node_modules", name);
+  const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const file = (await readdir(folder)).find((path) => /^licen[cs]e/i.test(path));
+  return [`${name} ${version} (${license})`, file ? await readFile(join(folder, file), "utf8") : ""].join("\n\n");
+}
 
 /** ONNX Runtime, a third smaller than gzip makes it; kept, since that takes half a minute. */
 async function packedRuntime() {
@@ -79,6 +94,7 @@ await cp(join(here, "public"), dist, { recursive: true });
 const headers = await readFile(join(here, "public", "headers.json"), "utf8");
 const policy = JSON.parse(headers)["Content-Security-Policy"].replace(/; frame-ancestors[^;]*/, ""); // not for a page to say
 await writeFile(join(dist, "index.html"), (await readFile(join(here, "index.html"), "utf8")).replace("%POLICY%", policy));
+await cp(join(here, "..", "LICENSE"), join(dist, "LICENSE.txt"));
 await cp(join(weights, "LICENSE.md"), join(dist, "LICENSE-weights.md"));
 await bundle(["src/app/main.ts"].map((path) => ({ in: path, out: "app" })), {
   DOWNLOAD_BYTES: String(bytes),
@@ -97,6 +113,8 @@ await bundle([{ in: "src/sw.ts", out: "sw" }], {
   FILES: JSON.stringify(["./", ...files.filter((file) => file !== "index.html" && !(file in large) && !file.endsWith(".npz"))]),
   HEADERS: headers,
 });
+const licences = await Promise.all([...bundled].sort().map(licenceOf));
+await writeFile(join(dist, "THIRD-PARTY.txt"), licences.join(`\n\n${"-".repeat(80)}\n\n`));
 let total = 0;
 for (const file of await listed()) total += (await readFile(join(dist, file))).length;
 console.log(`web/dist: ${(total / 1e6).toFixed(1)} MB, of which ${(bytes / 1e6).toFixed(1)} MB are models and their runtime`);

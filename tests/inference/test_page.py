@@ -65,7 +65,7 @@ def test_it_takes_in_nothing(ask, method):
 
 
 def test_a_folder_without_a_page_is_refused_with_the_remedy(tmp_path):
-    with pytest.raises(SetupError, match="no page in it; give the web/dist that `make web` builds"):
+    with pytest.raises(SetupError, match="no page in it; in a checkout, `make web` builds one"):
         page.main([str(tmp_path)])
 
 

@@ -4,7 +4,9 @@ Nothing is downloaded: the wheel is built and installed without its dependencies
 of the one that runs the tests.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import sysconfig
 import venv
 import zipfile
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -110,6 +113,35 @@ def test_the_predictor_gives_those_of_the_command(run, cases, tmp_path, name):
     np.testing.assert_array_equal(
         np.load(tmp_path / "segs.npy"), np.load(tmp_path / "out" / f"{name}.npz")["segs"], strict=True
     )
+
+
+def test_the_page_is_served_once_its_wheel_is_installed_too(installed, tmp_path):
+    command, environment = [installed / "qmedsam", "page", "--port", "0"], {"PATH": os.defpath, "HOME": str(tmp_path)}
+    refused = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True)
+    assert refused.returncode == 3
+    assert re.match(r"ERROR: qmedsam-page is not installed; .*`make web-wheel`.* pip install [^\n]*\n$", refused.stderr)
+
+    pip("--python", installed / "python", "install", page_wheel(tmp_path))
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE) as server:
+        try:
+            url = server.stdout.readline().split()[0]
+            with urlopen(url, timeout=60) as answer, urlopen(f"{url}models/encoder.onnx.gz", timeout=60) as model:
+                assert (answer.read(), answer.headers["Origin-Agent-Cluster"]) == (b"<p>the page", "?1")
+                assert model.read() == b"a model"
+        finally:
+            server.terminate()
+
+
+def page_wheel(folder: Path) -> Path:
+    """The wheel of a page of a few words, as `make web-wheel` builds it."""
+    (folder / "web/dist/models").mkdir(parents=True)
+    shutil.copy(ROOT / "web/pyproject.toml", folder / "web")
+    (folder / "web/dist/headers.json").write_text(json.dumps({"Origin-Agent-Cluster": "?1"}))
+    (folder / "web/dist/index.html").write_text("<p>the page")
+    (folder / "web/dist/models/encoder.onnx.gz").write_bytes(b"a model")
+    pip("wheel", "--no-build-isolation", "--wheel-dir", folder, folder / "web")
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 def test_the_command_and_the_module_are_one_program_by_two_names(run):

@@ -85,6 +85,7 @@ def test_bill_of_materials_names_the_models(bill):
 def test_one_version_everywhere():
     found = {
         "package": read_configuration(ROOT / "pyproject.toml")["project"]["version"],
+        "package of the page": read_configuration(ROOT / "web/pyproject.toml")["project"]["version"],
         "CHANGELOG.md": in_file("CHANGELOG.md", r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$"),  # the newest comes first
         "CITATION.cff": str(citation()["version"]),
         "label of the image": in_file("Dockerfile", r"^ARG VERSION=(\S+)$"),
