@@ -264,6 +264,51 @@ inBrowser(
   { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 },
 );
 
+inBrowser(
+  "by pen, with the palm on the screen",
+  async ({ page, context }) => {
+    await openPhantom(page, "CT slice");
+    const at = await placer(page);
+    const hand = await context.newCDPSession(page);
+    const pen = (type: "mousePressed" | "mouseMoved" | "mouseReleased", [x, y]: readonly number[]) =>
+      hand.send("Input.dispatchMouseEvent", { type, ...at(x, y), button: "left", buttons: type === "mouseReleased" ? 0 : 1, clickCount: 1, force: 0.5, pointerType: "pen" });
+    const palm = (type: "touchStart" | "touchMove" | "touchEnd", ...places: readonly number[][]) =>
+      hand.send("Input.dispatchTouchEvent", { type, touchPoints: places.map(([x, y]) => at(x, y)) });
+    const stroke = async (from: readonly number[], to: readonly number[]): Promise<void> => {
+      await pen("mousePressed", from);
+      await palm("touchStart", [300, 380]);
+      await pen("mouseMoved", [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2]);
+      await palm("touchMove", [310, 390]);
+      await pen("mouseMoved", to);
+      await pen("mouseReleased", to);
+      await palm("touchEnd");
+    };
+    await page.evaluate(() => {
+      const kinds = new Set<string>();
+      document.querySelector("#stage")!.addEventListener("pointerdown", (event) => kinds.add((event as PointerEvent).pointerType));
+      Object.assign(window, { kinds });
+    });
+    await stroke(LIVER.slice(0, 2), LIVER.slice(2));
+    await page.locator("#objects li").waitFor();
+    await answered(page);
+    const [liver] = await sizes(page);
+    assert.ok(liver > 20000 && liver < 26000, `liver ${liver}`);
+    await page.getByRole("button", { name: "Eraser" }).click();
+    await stroke([100, 220], [220, 220]);
+    const [less] = await sizes(page);
+    assert.ok(less < liver - 1000, `${liver} to ${less}`);
+    await page.getByRole("button", { name: "Brush" }).click();
+    await palm("touchStart", [300, 380]); // before the pen
+    await pen("mousePressed", [20, 30]);
+    await pen("mouseMoved", [120, 30]);
+    await palm("touchEnd");
+    await pen("mouseReleased", [120, 30]);
+    assert.ok((await sizes(page))[0] > less + 1000);
+    assert.deepEqual(await page.evaluate(() => [...(window as unknown as { kinds: Set<string> }).kinds].sort()), ["pen", "touch"]);
+  },
+  { hasTouch: true },
+);
+
 inBrowser("all of it by keys", async ({ page }) => {
   await page.getByRole("button", { name: "CT slice" }).focus();
   await page.keyboard.press("Enter");

@@ -29,6 +29,7 @@ type Hit = { readonly kind: "handle"; readonly item: Item; readonly handle: Hand
 export function listen(stage: Stage, controls: Controls): void {
   const { canvas } = stage;
   const pointers = new Map<number, Point>();
+  let kind = ""; // of the pointers that are down: mouse, pen or touch
   let gesture: Gesture | null = null;
   let rolled = 0; // of the wheel, that has not moved a slice yet
 
@@ -41,6 +42,13 @@ export function listen(stage: Stage, controls: Controls): void {
     const { session } = controls;
     if (!session) return;
     const at = place(event);
+    if (pointers.size && event.pointerType !== kind) {
+      if (event.pointerType !== "pen") return; // the palm of the hand that holds it
+      gesture?.end(at, true);
+      gesture = null;
+      pointers.clear();
+    }
+    kind = event.pointerType;
     canvas.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, at);
     if (pointers.size === 2) {
@@ -56,7 +64,8 @@ export function listen(stage: Stage, controls: Controls): void {
     if (!session) return;
     const at = place(event);
     const before = pointers.get(event.pointerId);
-    if (pointers.size === 2 && before) pinch(stage, pointers, event.pointerId, at);
+    if (pointers.size && !before) return;
+    if (pointers.size === 2) pinch(stage, pointers, event.pointerId, at);
     if (before) pointers.set(event.pointerId, at);
     gesture?.move(at);
     hover(session, at, event);
