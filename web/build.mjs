@@ -28,10 +28,13 @@ const bundle = async (entryPoints, define) => {
     outdir: dist,
     define,
     bundle: true,
+    splitting: true,
     minify: true,
     format: "esm",
     target: "es2022",
     conditions: ["onnxruntime-web-use-extern-wasm"], // its WebAssembly stays a file of its own
+    loader: { ".wasm": "binary" },
+    external: ["fs", "path"], // which codecs ask for in Node.js alone
     legalComments: "linked",
     logLevel: "warning",
     absWorkingDir: here,

@@ -148,6 +148,10 @@ test("it works offline once it was open", async () => {
     await page.waitForSelector("#follow:not([hidden])");
     const [followed] = await sizes(page);
     assert.ok(followed > onSlice && onSlice > 0, `${followed} voxels, ${onSlice} of them on its slice`);
+    for (const name of ["MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm"]) { // with the codecs
+      await openFile(page, fixture("files", name));
+      await page.waitForFunction((title) => document.querySelector("#file")?.textContent === title, `${name} · 64 × 64 · MR`);
+    }
     assert.deepEqual(complaints, []);
   } finally {
     await context.close();

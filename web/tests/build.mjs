@@ -14,6 +14,8 @@ await build({
   platform: "node",
   format: "esm",
   target: "node20",
+  loader: { ".wasm": "binary" },
+  define: { __dirname: '""' }, // which CommonJS has; the codecs ask for it
   external: ["onnxruntime-web", "playwright-core", "axe-core"],
   banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' }, // for CommonJS
   sourcemap: "inline",

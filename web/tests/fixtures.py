@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import SimpleITK
 from pydicom import dcmread
-from pydicom.uid import RLELossless
+from pydicom.data import get_testdata_file
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from inference.cases.picture import read_picture
 from inference.files.dicom import read_dicom
@@ -27,6 +28,21 @@ from tests.support.dicom_files import write_multi_frame, write_series
 from tests.support.phantom_files import ORIENTATIONS, affine, oblique, scan, stored, write_image
 from training.data.phantoms import CASES, phantom_case_2d, phantom_volume, picture_phantom
 
+# Of pydicom's own test files, and so nobody's: JPEG 2000 and JPEG-LS, lossless and not, signed, colours, one that says
+# another sign than it has.
+COMPRESSED = (
+    "693_J2KI",
+    "GDCMJ2K_TextGBR",
+    "J2K_pixelrep_mismatch",
+    "JPEG2000",
+    "JPEGLSNearLossless_08",
+    "JPEGLSNearLossless_16",
+    "MR_small_jp2klossless",
+    "MR_small_jpeg_ls_lossless",
+    "SC_rgb_jls_lossy_line",
+    "SC_rgb_jls_lossy_sample",
+    "examples_jpeg2k",
+)
 BOX = (3.0, 2.0, 1.0, 8.0, 7.0, 5.0)  # inside every image, in the axes of its file
 MEMORY = 2**30
 PHOTO = (3000, 4000)  # 12 megapixels
@@ -63,6 +79,15 @@ def write_scans(files: Path) -> None:
     writer.Execute(SimpleITK.GetImageFromArray(scan()[:, :, 3].T.astype(np.int16)))
 
 
+def write_compressed(files: Path) -> None:
+    """Files by other programs, as pydicom brings them, and some frames in one file."""
+    for name in COMPRESSED:
+        shutil.copy(get_testdata_file(f"{name}.dcm", download=False), files)
+    frames = dcmread(files / "frames.dcm")
+    frames.compress(JPEGLSLossless)
+    frames.save_as(files / "frames_jls.dcm")
+
+
 def write_pictures(files: Path) -> None:
     """Gray of 8 and 16 bits and floating point, colours."""
     deep = picture_phantom(0).imgs
@@ -93,7 +118,7 @@ def write_expected(path: Path, out: Path) -> None:
 
 def write_broken(folder: Path, files: Path) -> None:
     """What is no image."""
-    for name in ("turned0.nii.gz", "oblique.nii", "deep.png", "deep.tif", "frames.dcm"):
+    for name in ("turned0.nii.gz", "oblique.nii", "deep.png", "deep.tif", "frames.dcm", "JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm"):
         data = (files / name).read_bytes()
         (folder / name).write_bytes(data[: len(data) // 2])
     (folder / "note.txt").write_text("no image\n")
@@ -129,6 +154,7 @@ def write_fixtures(out: Path, val: Path) -> None:
     for folder in (files, expected, broken, photos, cases):
         folder.mkdir(parents=True)
     write_scans(files)
+    write_compressed(files)
     write_pictures(files)
     for path in files.iterdir():
         write_expected(path, expected / f"{path.name}.npz")

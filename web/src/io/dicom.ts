@@ -1,6 +1,6 @@
 /**
  * DICOM: a series of slices, or one file of one or many frames, read as inference/files/dicom.py reads it. Headers by
- * dicom-parser; pixels as they are stored, as JPEG, lossless JPEG or run lengths.
+ * dicom-parser; pixels as they are stored, as JPEG, lossless JPEG, JPEG 2000, JPEG-LS or run lengths.
  */
 
 import { DataSet, createJPEGBasicOffsetTable, parseDicom, readEncapsulatedImageFrame } from "dicom-parser";
@@ -25,6 +25,8 @@ const BIG_ENDIAN = "1.2.840.10008.1.2.2";
 const RUNS = "1.2.840.10008.1.2.5";
 const JPEG = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
 const LOSSLESS_JPEG = ["1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"];
+const JPEG_2000 = ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"];
+const JPEG_LS = ["1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"];
 const NO_IMAGES = ["SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "DOC", "ECG"];
 
 export const isDicom = (file: Uint8Array): boolean =>
@@ -208,6 +210,14 @@ async function pixels(header: Header, frame: number, channels: 1 | 3): Promise<N
     const decoded = new LosslessJpeg().decompress(data.slice().buffer);
     return rescaled(scale, numbers(set, new Uint8Array(decoded), channels, false));
   }
+  if (JPEG_2000.includes(syntax) || JPEG_LS.includes(syntax)) {
+    const { decode } = await import("./codecs");
+    const bytes = await decode(JPEG_LS.includes(syntax) ? "jpegLs" : "jpeg2000", data);
+    if (bytes.length !== header.rows * header.columns * channels * bytesOf(set)) {
+      throw new Error("damaged: its compressed pixels are of another size than it says");
+    }
+    return rescaled(scale, numbers(set, bytes, channels, false));
+  }
   if (JPEG.includes(syntax) && bytesOf(set) === 1) {
     const rgba = (await bitmapPixels(data)).data;
     const out = new Uint8Array((rgba.length / 4) * channels);
@@ -235,7 +245,7 @@ function numbers(set: DataSet, bytes: Uint8Array, channels: 1 | 3, bigEndian: bo
   if (channels === 3) {
     if (size !== 1) throw new Error(`colours of ${size * 8} bits: convert them to 8`);
     const planar = set.uint16("x00280006") === 1 ? interleaved(bytes) : bytes;
-    return (set.string("x00280004") ?? "").startsWith("YBR") ? rgbOf(planar) : planar;
+    return /^YBR_[FP]/.test(set.string("x00280004") ?? "") ? rgbOf(planar) : planar;
   }
   if (size === 1) return isSigned ? new Int8Array(bytes.buffer) : bytes;
   if (size === 2) return masked(isSigned ? new Int16Array(bytes.buffer) : new Uint16Array(bytes.buffer), set, isSigned);

@@ -9,6 +9,7 @@ const LEAST_RANGE = 1e-8; // an image of one value has no range to divide by
 export interface Shades {
   readonly level: number;
   readonly width: number;
+  readonly isMeasured?: boolean; // by the percentiles of the image, not chosen
 }
 
 /** Hounsfield units, as the images of MedSAM and of the challenge were prepared. */
@@ -19,15 +20,16 @@ export const CT_WINDOWS: Readonly<Record<string, Shades>> = {
   Bone: { level: 400, width: 1800 },
 };
 
-export const shadesOf = (low: number, high: number): Shades => ({ level: (low + high) / 2, width: high - low });
+export const shadesOf = (low: number, high: number): Shades => ({ level: (low + high) / 2, width: high - low, isMeasured: true });
 
-/** Gray values to 0..255; fractions are dropped. */
-export function toGrey(values: Numbers, { level, width }: Shades): Uint8Array {
-  const low = level - width / 2;
-  const scale = 255 / Math.max(width, LEAST_RANGE);
+/** Gray values to 0..255; fractions are dropped, hence in the runtime's precision: single, but for what was measured. */
+export function toGrey(values: Numbers, { level, width, isMeasured }: Shades): Uint8Array {
+  const rounded = isMeasured ? (value: number): number => value : Math.fround;
+  const low = rounded(level - width / 2);
+  const scale = rounded(255 / Math.max(width, LEAST_RANGE));
   const grey = new Uint8Array(values.length);
   for (let i = 0; i < values.length; i++) {
-    const scaled = (values[i] - low) * scale;
+    const scaled = rounded(rounded(rounded(values[i]) - low) * scale);
     grey[i] = scaled <= 0 ? 0 : scaled >= 255 ? 255 : scaled;
   }
   return grey;
