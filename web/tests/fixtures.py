@@ -118,7 +118,8 @@ def write_expected(path: Path, out: Path) -> None:
 
 def write_broken(folder: Path, files: Path) -> None:
     """What is no image."""
-    for name in ("turned0.nii.gz", "oblique.nii", "deep.png", "deep.tif", "frames.dcm", "JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm"):
+    images = ("turned0.nii.gz", "oblique.nii", "deep.png", "deep.tif", "frames.dcm")
+    for name in (*images, "JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm"):
         data = (files / name).read_bytes()
         (folder / name).write_bytes(data[: len(data) // 2])
     (folder / "note.txt").write_text("no image\n")
