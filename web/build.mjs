@@ -2,7 +2,7 @@
 // The phantoms lie there already (see the Makefile).
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -67,7 +67,8 @@ async function packedRuntime() {
     const zstd = await Zstd.load();
     const packed = zstd.compress(await readFile(join(runtime, "ort-wasm-simd-threaded.wasm")), zstd.maxCLevel());
     await mkdir(dirname(kept), { recursive: true });
-    await writeFile(kept, packed);
+    await writeFile(`${kept}.part`, packed);
+    await rename(`${kept}.part`, kept);
   }
   return readFile(kept);
 }

@@ -21,7 +21,7 @@ export async function decode(name: keyof typeof CODECS, data: Uint8Array): Promi
     const decoder = new (await loaded.get(name)!)();
     decoder.getEncodedBuffer(data.length).set(data);
     decoder.decode();
-    const samples = Uint8Array.from(decoder.getDecodedBuffer()); // theirs is memory of the codec
+    const samples = new Uint8Array(decoder.getDecodedBuffer()); // a copy: theirs is memory of the codec
     decoder.delete();
     return samples;
   } catch (error) {
