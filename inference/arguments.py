@@ -154,8 +154,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         try:
             columns = os.get_terminal_size().columns
         except OSError:  # no terminal
-            columns = 80
-        super().__init__(prog, width=columns - 2)
+            columns = 0
+        super().__init__(prog, width=(columns or 80) - 2)  # a terminal need not know either
 
 
 def _listed_subcommands() -> str:
