@@ -68,6 +68,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
                         f"{', '.join(ISAS)}. They stand in for older CPUs, roughly: oneDNN's kernels keep to them, "
                         "but not all of OpenVINO's own do; clock, caches and memory stay those of this machine; below "
                         "AVX512_CORE_BF16 float32 takes the place of bf16 (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--runtime", type=lambda text: Path(text).absolute(), default=sys.executable, metavar="PYTHON",
+                        help="cases: the Python that `imports` and the runtime are run with, such as "
+                        ".venv/runtime/bin/python, which `make demo` leaves: it holds the container's libraries and no "
+                        "more, and imports them in two thirds of the time that the environment of training takes "
+                        "(default: the one that runs this)")  # fmt: skip
     parser.add_argument("--warm", type=count, default=10, metavar="N",
                         help="warm runs in each process of the table of engines (default: %(default)s)")  # fmt: skip
     parser.add_argument("--medsam", action="store_true", help="engines: MedSAM ViT-B too (6 GB of memory, minutes)")
@@ -123,7 +128,7 @@ def runtime_pairs(models: dict[str, Weights], options: argparse.Namespace) -> di
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
-        place = Workplace(options.val, options.work, options.out)
+        place = Workplace(options.val, options.work, options.out, options.runtime)
         models = {model: weights(place, model, options) for model in models_needed(options)}
         pairs = runtime_pairs(models, options)
         if options.profile:

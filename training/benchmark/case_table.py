@@ -71,7 +71,7 @@ def case_table(
     rows: list[Row] = []
     for spec in specs:
         path, box_slices = place.case(spec)
-        contenders = [imports_contender(repeats.runtime)] if imports else []
+        contenders = [imports_contender(place, repeats.runtime)] if imports else []
         contenders += [
             runtime_contender(name, path, pair, place, repeats.runtime, isa)
             for name, pair in pairs.items()
@@ -91,9 +91,9 @@ def case_table(
         rows += new
 
 
-def imports_contender(repeats: int) -> Contender:
+def imports_contender(place: Workplace, repeats: int) -> Contender:
     """What no run of the runtime can be quicker than."""
-    return Contender(IMPORTS, python("-c", "import numpy, cv2, openvino"), repeats)
+    return Contender(IMPORTS, python("-c", "import numpy, cv2, openvino", interpreter=place.runtime), repeats)
 
 
 def reference_contender(case: Path, checkpoint: Path, segs: Path, repeats: int) -> Contender:
@@ -109,7 +109,8 @@ def runtime_contender(name: str, case: Path, pair: Path, place: Workplace, repea
     cache = place.compiled / isa
     files = ["-i", case.parent, "-o", place.segs / name, "--weights", pair, "--cache", cache]
     ways = [] if name == LIGHT else [*SAME_WAYS, "--no-zoom"]
-    return Contender(name, python("-m", "inference", *files, *ways, *ISAS[isa]), repeats, variables=variables(isa))
+    command = python("-m", "inference", *files, *ways, *ISAS[isa], interpreter=place.runtime)
+    return Contender(name, command, repeats, variables=variables(isa))
 
 
 def case_rows(case: str, contenders: Sequence[Contender], extrapolated: Extrapolated | None) -> list[Row]:

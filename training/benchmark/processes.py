@@ -72,9 +72,9 @@ def paired_ratio(over: Contender, under: Contender, figure: Callable[[Run], floa
     return median(figure(a) / figure(b) for a, b in zip(over.runs, under.runs, strict=True))
 
 
-def python(*arguments: str | Path) -> list[str]:
+def python(*arguments: str | Path, interpreter: str | Path = sys.executable) -> list[str]:
     """The command that runs this interpreter with `arguments`."""
-    return [sys.executable, *map(str, arguments)]
+    return [str(interpreter), *map(str, arguments)]
 
 
 def environment(work: Path) -> dict[str, str]:

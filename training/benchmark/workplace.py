@@ -1,5 +1,6 @@
 """The folders of a benchmark: what is made for it once and kept, and where its results go."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,9 +26,10 @@ class Weights(NamedTuple):
 class Workplace:
     """Cases and weights, made on demand by processes of their own, so that this one stays small (see `processes`)."""
 
-    def __init__(self, val: Path, work: Path, out: Path) -> None:
-        """val: validation cases. work: what is made and kept. out: the tables."""
-        self.val, self.work, self.out = val.resolve(), work.resolve(), out
+    def __init__(self, val: Path, work: Path, out: Path, runtime: str | Path = sys.executable) -> None:
+        """val: validation cases. work: what is made and kept. out: the tables.
+        runtime: the Python that what starts cold is run with, by its absolute path."""
+        self.val, self.work, self.out, self.runtime = val.resolve(), work.resolve(), out, runtime
         if not (self.val / "imgs").is_dir():
             raise BenchmarkError(f"{val}: has no folder 'imgs' with validation cases")
         self.compiled, self.segs = self.work / "compiled", self.work / "segs"

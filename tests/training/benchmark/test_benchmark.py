@@ -194,10 +194,12 @@ def test_short_run_of_the_command(shared_data, tmp_path, capsys):
 
 
 def test_each_instruction_set_has_compiled_models_of_its_own(tmp_path):
-    case, place = tmp_path / "in" / "case.npz", SimpleNamespace(segs=tmp_path / "segs", compiled=tmp_path / "compiled")
+    case = tmp_path / "in" / "case.npz"
+    place = SimpleNamespace(segs=tmp_path / "segs", compiled=tmp_path / "compiled", runtime="/runtime/bin/python")
     contenders = [runtime_contender("light", case, tmp_path, place, 1, isa) for isa in ("native", "AVX2")]
     caches = [contender.command[contender.command.index("--cache") + 1] for contender in contenders]
     assert caches == [str(tmp_path / "compiled" / isa) for isa in ("native", "AVX2")]
+    assert {contender.command[0] for contender in contenders} == {"/runtime/bin/python"}
     assert [contender.variables for contender in contenders] == [{}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}]
 
 
