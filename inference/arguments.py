@@ -22,6 +22,8 @@ from .options import (
     default_weights,
 )
 
+HOST_VARIABLE, LOCAL_HOST = "QMEDSAM_HOST", "127.0.0.1"
+LAST_PORT = 2**16 - 1
 MEMORY_VARIABLE = "QMEDSAM_MEMORY"
 COMMAND = "qmedsam"  # the name under which an installed package can be called
 
@@ -237,6 +239,22 @@ def shard(text: str) -> Shard:
         if 1 <= chosen.part <= chosen.parts:
             return chosen
     raise argparse.ArgumentTypeError(f"'{text}' is not i/n with i from 1 to n")
+
+
+def add_address(parser: argparse.ArgumentParser, default_port: int) -> None:
+    """Add `--host` and `--port` of a server."""
+    parser.add_argument("--host", default=os.environ.get(HOST_VARIABLE) or LOCAL_HOST,
+                        help=f"address to listen on; 0.0.0.0 is all of the machine's (default: ${HOST_VARIABLE}, else "
+                        f"{LOCAL_HOST}, which other machines do not reach)")  # fmt: skip
+    parser.add_argument("--port", type=port, default=default_port,
+                        help="0 takes one that is free (default: %(default)s)")  # fmt: skip
+
+
+def port(text: str) -> int:
+    """A whole number up to 65535."""
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 0 to {LAST_PORT}")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from .arguments import program
+from .arguments import add_address, program
 from .errors import EXIT_OK, SetupError
 
 log = logging.getLogger("qmedsam")
@@ -111,9 +111,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("folder", type=Path, nargs="?", metavar="DIST",
                         help="a built page (default: the one of this checkout, or that is installed)")  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1",
-                        help="address to listen on; 0.0.0.0 lets other machines in (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
+    add_address(parser, PORT)
     parsed = parser.parse_args(arguments)
     with make_server(parsed.folder or default_page(), parsed.host, parsed.port) as server:
         log.info("http://%s:%d/ (Ctrl-C ends it)", parsed.host, server.server_port)

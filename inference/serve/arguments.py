@@ -1,17 +1,14 @@
 """What `qmedsam serve` takes."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..arguments import add_runtime_options, positive, program, window
+from ..arguments import add_address, add_runtime_options, positive, program, window
 from ..options import WINDOWS
 from .limits import Limits
 
-HOST_VARIABLE = "QMEDSAM_HOST"
-LOCAL_HOST, PORT = "127.0.0.1", 1527
-LAST_PORT = 2**16 - 1
+PORT = 1527
 
 DESCRIPTION = """\
 Serve 3D Slicer, napari and other viewers that have a client of nnInteractive.
@@ -33,10 +30,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog=f"{program()} serve", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--host", default=os.environ.get(HOST_VARIABLE) or LOCAL_HOST,
-                        help=f"address to listen on; 0.0.0.0 is all of the machine's (default: ${HOST_VARIABLE}, else "
-                        f"{LOCAL_HOST}, which other machines do not reach)")  # fmt: skip
-    parser.add_argument("--port", type=port, default=PORT, help="0 takes one that is free (default: %(default)s)")
+    add_address(parser, PORT)
     parser.add_argument("--token", type=Path, metavar="FILE",
                         help="a file with the token that every request must have, the API key of viewers; other "
                         "addresses than this machine's own need one, and get a new one that is printed if none is "
@@ -49,10 +43,3 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
                         "percentile)")  # fmt: skip
     add_runtime_options(parser)
     return parser.parse_args(arguments)
-
-
-def port(text: str) -> int:
-    """A whole number up to 65535."""
-    if not text.isdecimal() or int(text) > LAST_PORT:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 0 to {LAST_PORT}")
-    return int(text)

@@ -73,3 +73,18 @@ def test_a_port_that_is_taken_is_refused(tmp_path):
     (tmp_path / "headers.json").write_text("{}")
     with page.make_server(tmp_path, "127.0.0.1", 0) as first, pytest.raises(SetupError, match="choose another --port"):
         page.make_server(tmp_path, "127.0.0.1", first.server_port)
+
+
+def test_a_container_says_where_it_listens(tmp_path, monkeypatch):
+    asked = []
+
+    def make_server(folder, host, port):
+        asked.append((host, port))
+        raise SetupError
+
+    monkeypatch.setattr(page, "make_server", make_server)
+    monkeypatch.setenv("QMEDSAM_HOST", "0.0.0.0")
+    for arguments in ([], ["--host", "127.0.0.1", "--port", "9"]):
+        with pytest.raises(SetupError):
+            page.main([str(tmp_path), *arguments])
+    assert asked == [("0.0.0.0", 8080), ("127.0.0.1", 9)]
