@@ -1,22 +1,49 @@
 """The parts of OpenVINO that a runtime needs.
 
-`import openvino` would also import its model conversion tools, and with them telemetry: a third of its import time, for
-nothing. They are hidden while it is imported, and only then.
+`import openvino` would also import what builds and converts models: its model conversion tools, and telemetry with
+them, its frontends, and a module of functions for each of its sets of operations. That takes most of its time, for
+nothing. It is left out here; who asks for it later in the same process gets it.
 """
 
 import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-CONVERSION_TOOLS = "openvino.tools.ovc"
+LEFT_OUT = (*(f"opset{number}" for number in range(1, 18)), "experimental", "frontend", "helpers", "preprocess")
+CONVERSION = "openvino.tools.ovc"  # `import openvino` does without where it is not there
 
-if CONVERSION_TOOLS not in sys.modules:
-    sys.modules[CONVERSION_TOOLS] = None  # type: ignore[assignment]
+
+def import_in_part() -> None:
+    """Import OpenVINO without what is left out, unless it is there already."""
+    if "openvino" in sys.modules:
+        return
+    hidden = [f"openvino.{name}" for name in LEFT_OUT]
+    sys.modules.update({name: ModuleType(name) for name in hidden})
+    sys.modules[CONVERSION] = None  # type: ignore[assignment]
+    import openvino
+
+    for name in (*hidden, CONVERSION):
+        del sys.modules[name]
+    for name in LEFT_OUT:
+        delattr(openvino, name)
+    openvino.__getattr__ = _part
+
+
+def _part(name: str) -> Any:
+    """What `openvino.name` is, where it was left out."""
+    if name == "convert_model":
+        return import_module(CONVERSION).convert_model
+    if name in LEFT_OUT:
+        return import_module(f"openvino.{name}")
+    raise AttributeError(f"module 'openvino' has no attribute '{name}'")
+
+
+import_in_part()
 
 from openvino import CompiledModel, ConstOutput, Core, InferRequest, Tensor, get_version  # noqa: E402
-
-if sys.modules[CONVERSION_TOOLS] is None:
-    del sys.modules[CONVERSION_TOOLS]
 
 # At the first array that OpenVINO meets, pybind11 looks up numpy's interface, and holds a lock of C++ while it waits
 # for the interpreter's. Two threads that meet their first arrays at once would wait for each other for ever: it is
