@@ -102,13 +102,13 @@ class ModelPair:
         Raises:
             SetupError: a file is missing, is not ONNX, or the two were not exported together.
         """
+        self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
+        self._started = self._pool.submit(_start, precision, threads)
         self.metadata = _pair_metadata(weights)
         self.streams = 1
         self.threads = threads or len(os.sched_getaffinity(0))
         self._weights = weights
         self._folders = [cache] if cache else cache_folders(weights)
-        self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
-        self._started = self._pool.submit(_start, precision, threads)
         self._loaded: dict[Variant, Future[Loaded]] = {}
         self._lock = threading.Lock()
         self._requests = threading.local()

@@ -4,15 +4,17 @@ Mostly its box says so. But where extents are to be found (`--extent find`), a b
 object on it: the object may reach to the ends of the volume, and where it ends shows on the way.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..arrays import BoolArray, Float32Array, IntArray
-from ..cases.case import Case
 from ..errors import SetupError
 from ..model.metadata import VOLUME_DECODER, Metadata
 from ..options import FIND, FLATTEN, PROPAGATE, Options
+
+if TYPE_CHECKING:
+    from ..cases.case import Case
 
 UNKNOWN = -1  # in the place of an object: how many slices it is to its end
 
@@ -48,7 +50,7 @@ def meet(first: IntArray, last: IntArray) -> BoolArray:
     return met
 
 
-def extents_of(case: Case, options: Options) -> Extents:
+def extents_of(case: "Case", options: Options) -> Extents:
     """The extents of a case's objects, under the user's choices."""
     first, last = case.boxes[:, 2].astype(np.intp), case.boxes[:, 5].astype(np.intp)
     start = (first + last) // 2
