@@ -90,4 +90,5 @@ $(RUNTIME)/installed: requirements.lock
 $(TRAINING)/installed: requirements.txt requirements-files.txt requirements-serve.txt training/requirements.txt
 	$(PYTHON) -m venv $(TRAINING)
 	$(TRAINING)/bin/pip install --quiet --disable-pip-version-check -r training/requirements.txt
+	$(TRAINING)/bin/pip install --quiet --disable-pip-version-check --no-deps -e training  # qmedsam-train
 	touch $@
