@@ -190,7 +190,9 @@ def in_parallel(function: Callable, items: Iterable, workers: int, title: str) -
     with ProcessPoolExecutor(workers, context) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:
-            for future in tqdm(as_completed(futures), title, total=len(futures), unit="case", disable=not futures):
+            for future in tqdm(
+                as_completed(futures), title, total=len(futures), unit="case", disable=None if futures else True
+            ):
                 yield future.result()
         except BrokenProcessPool:
             sys.exit("a worker process was killed, most likely for lack of memory: try fewer --workers")

@@ -74,8 +74,8 @@ def validate(
     return score_cases(TorchModel(model, normalise, next(model.parameters()).device), config, nsd)
 
 
-def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> pd.DataFrame:
-    """Segment and score the cases of `config`.
+def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False, title: str = "validate") -> pd.DataFrame:
+    """Segment and score the cases of `config`, under a progress bar with a title.
 
     Returns:
         One row per case: `case`, `modality`, `dimensions` ("2D" or "3D", by its arrays), `dsc`, and with `nsd`, `nsd`
@@ -85,7 +85,7 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
         ValueError: no cases, or one that cannot be read or segmented; the message names it.
     """
     options = Options(zoom=config.zoom, box_batch=config.box_batch)
-    paths = tqdm(validation_cases(config), desc="validate", disable=None, leave=False)
+    paths = tqdm(validation_cases(config), desc=title, unit="case", disable=None, leave=False)
     return pd.DataFrame([_score_case(runner, path, options, nsd) for path in paths])
 
 
