@@ -12,7 +12,7 @@ import cv2
 from tqdm import tqdm
 
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, CaseError, SetupError, only_case_errors
-from inference.options import CT, Window
+from inference.options import CT, CT_WINDOW, Window
 from training.data.challenge_files import PARTS, make_folders, write_challenge_case
 from training.data.labelled_files import LabelledFile, find_labelled
 from training.data.preparation import in_parallel
@@ -115,8 +115,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--modality", help=f"of all of them: {CT}, MR, US...; names have it, and {CT} is windowed")
     parser.add_argument("--image-suffix", default="", metavar="SUFFIX", help="of images, before the ending, e.g. _0000")
     parser.add_argument("--label-suffix", default="", metavar="SUFFIX", help="of label maps, likewise, e.g. _mask")
-    parser.add_argument("--window-level", type=float, default=40, help="CT, Hounsfield units (default: %(default)s)")
-    parser.add_argument("--window-width", type=float, default=400, help="CT, Hounsfield units (default: %(default)s)")
+    units = "Hounsfield units (default: %(default)s)"
+    parser.add_argument("--window-level", type=float, default=CT_WINDOW.level, help=f"{CT}, {units}")
+    parser.add_argument("--window-width", type=float, default=CT_WINDOW.width, help=f"{CT}, {units}")
     text = "processes (default: %(default)s, one per core)"
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help=text)
     return parser.parse_args(arguments)

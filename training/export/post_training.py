@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -138,8 +138,13 @@ def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> dic
     layers = chosen_layers(for_export(model, to_quantize), recipe)
 
     def calibrated(name: str, items: list, inputs: Callable[..., Inputs]) -> onnx.ModelProto:
-        shown = tqdm(items, f"calibrate {name}", unit="image", disable=None)
-        return quantize_graph(graphs[name], layers, nncf.Dataset(shown, inputs))
+        with tqdm(desc=f"calibrate {name}", total=len(items), unit="image", disable=None) as bar:
+
+            def counted(item: Any) -> Inputs:
+                bar.update()
+                return inputs(item)
+
+            return quantize_graph(graphs[name], layers, nncf.Dataset(items, counted))
 
     quantized = {
         ENCODER: calibrated(ENCODER, batches, encoder_inputs),
