@@ -12,11 +12,13 @@ from inference.options import CT_WINDOW, Window
 from training.data.labelled_files import WAYS
 from training.finetuning.data import Source
 from training.finetuning.held_out import split
+from training.finetuning.procedures import PROCEDURES
 from training.finetuning.task import Task
 from training.finetuning.tune import learn, make_result, procedure_of, run_config
 from training.finetuning.workplace import Workplace, check_place, ship
 from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError
+from training.trainer.stage_runs import FAST, PAPER
 
 DESCRIPTION = f"""\
 Fine-tune a model on your own images or volumes, of which DATA is a folder with label maps ({WAYS}):
@@ -27,6 +29,8 @@ is not shown to be better. Started again after a stop, it goes on where it was.
 
   python -m training.finetune scans --out weights/mine --subject '^(p[0-9]+)_'
   python -m training.finetune volumes --modality CT --out weights/mine --replay ../shared/data/train
+  python -m training.finetune scans --model litemedsam --checkpoint lite_medsam.pth --normalise before_padding \\
+      --out weights/mine
 
 exit status: 0 done, 1 not shown to be better, so that nothing was put into --out, 2 it cannot be done
 """
@@ -46,8 +50,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder, searched in depth; folders <Modality>/<dataset>/ are understood",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the result")
-    text = "floating-point checkpoint to begin from (default: %(default)s)"
-    add("--checkpoint", type=Path, default=Path("weights/light.pt"), metavar="FILE", help=text)
+    text = "floating-point checkpoint to begin from (default: what ships of the model)"
+    add("--checkpoint", type=Path, metavar="FILE", help=text)
+    text = "model (default: the checkpoint's own; the light one without --checkpoint)"
+    add("--model", choices=list(PROCEDURES), help=text)
+    text = (
+        "LiteMedSAM: the paper's stages of quantization, or those layers that a CPU runs faster in 8 bits, in minutes"
+    )
+    add("--recipe", choices=[PAPER, FAST], default=FAST, help=f"{text} (default: %(default)s)")
     add("--modality", help="of all files: CT, whose intensities are windowed, MR, US...; volumes need it")
     add("--image-suffix", default="", metavar="SUFFIX", help="of images, before the ending, e.g. _0000")
     add("--label-suffix", default="", metavar="SUFFIX", help="of label maps, likewise, e.g. _mask")
@@ -85,7 +95,7 @@ def task_of(args: argparse.Namespace) -> Task:
         source=source,
         out=args.out,
         place=Workplace(args.work or Path("runs/finetune") / args.out.resolve().name),
-        checkpoint=args.checkpoint,
+        checkpoint=args.checkpoint or PROCEDURES[args.model or "light"].checkpoint,
         normalise=args.normalise,
         subject=args.subject,
         subjects=args.subjects,
@@ -94,10 +104,11 @@ def task_of(args: argparse.Namespace) -> Task:
         replay_share=args.replay_share,
         overrides=args.overrides,
         workers=args.workers,
+        recipe=args.recipe,
     )
 
 
-def finetune(task: Task, force: bool) -> int:
+def finetune(task: Task, model: str | None, force: bool) -> int:
     """All of it, with a report on the terminal; the exit status.
 
     Raises:
@@ -105,7 +116,7 @@ def finetune(task: Task, force: bool) -> int:
     """
     began = time.monotonic()
     check_place(task.place.root, task.out, task.source.folder)
-    procedure = procedure_of(task.checkpoint)
+    procedure = procedure_of(task.checkpoint, model, task.recipe)
     run_config(task, procedure, ["data.root=."])  # what is wrong with a setting is said before anything is prepared
     parts = split(task)
     for name, fact in parts.facts.items():
@@ -129,7 +140,7 @@ def finetune(task: Task, force: bool) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
-        return finetune(task_of(args), args.force)
+        return finetune(task_of(args), args.model, args.force)
     except OSError as error:
         print(f"{error.filename or args.out}: cannot be read or written ({error.strerror or error})", file=sys.stderr)
     except (CaseError, CheckpointError, SetupError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 from inference.model.metadata import AFTER_PADDING
 from training.finetuning.data import Source
 from training.finetuning.workplace import Workplace
+from training.trainer.stage_runs import FAST
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Task:
     subject: pattern of the subject in a file's name; subjects: CSV that names it; without both each file is one.
     held_out: number of subjects that are held out; None takes a share of them. replay: what the model knew, or None;
     replay_share: of the images that are learned from. overrides: settings `key=value` of the run.
+    recipe: of what comes to 8 bits, `training.trainer.stage_runs.RECIPES`.
     """
 
     source: Source
@@ -32,6 +34,7 @@ class Task:
     replay_share: float = 0.25
     overrides: Sequence[str] = ()
     workers: int = 1
+    recipe: str = FAST
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -46,5 +49,6 @@ class Task:
             "--held-out": self.held_out,
             "--replay": self.replay and str(self.replay.folder.resolve()),
             "--replay-share": self.replay_share,
+            "--recipe": self.recipe,
             "settings": list(self.overrides),
         }

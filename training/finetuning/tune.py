@@ -29,6 +29,7 @@ from training.trainer.loop import train
 from training.trainer.run import BEST, Run
 from training.trainer.stage_runs import check_begun_from
 
+OF_ALL_RUNS = ("data.", "budget.", "threads=")  # settings of the run that those of quantization take too
 BEFORE, TUNED, INT8 = "before", "tuned", " int8"  # contenders: in floating point, and with the last in 8 bits
 
 
@@ -40,15 +41,28 @@ class Outcome:
     verdict: Verdict
 
 
-def procedure_of(checkpoint: Path) -> Procedure:
-    """Raises CheckpointError for a checkpoint that cannot be read, is quantized, or of a model without a procedure."""
+def procedure_of(checkpoint: Path, model: str | None, recipe: str) -> Procedure:
+    """
+    Args:
+        model: what the checkpoint holds, as a person says; None where it says so itself.
+
+    Raises:
+        CheckpointError: a checkpoint that cannot be read, is quantized, of another model, or of one that has no
+            procedure or no such recipe.
+    """
     content = read_checkpoint(checkpoint)
-    name = content.model_name or DEFAULT_MODEL
+    name = content.model_name or model or DEFAULT_MODEL
+    if model not in (None, name):
+        raise CheckpointError(f"{checkpoint}: holds the model {name}, not {model}")
     if content.recipe is not None:
         raise CheckpointError(f"{checkpoint}: is quantized already; give a floating-point checkpoint")
     if name not in PROCEDURES:
         raise CheckpointError(f"{checkpoint}: no way is known to fine-tune {name}; known: {', '.join(PROCEDURES)}")
-    return PROCEDURES[name]
+    procedure = PROCEDURES[name]
+    if recipe not in procedure.recipes:
+        known = ", ".join(procedure.recipes)
+        raise CheckpointError(f"{checkpoint}: no recipe {recipe} for the model {name}; known: {known}")
+    return procedure
 
 
 def run_config(task: Task, procedure: Procedure, split_settings: Sequence[str]) -> TrainConfig:
@@ -70,8 +84,8 @@ def make_result(task: Task, procedure: Procedure, split: Split, run: Run) -> Out
     place, best = task.place, task.place.run / BEST
     shutil.rmtree(place.result, ignore_errors=True)
     print("8 bits: calibration and export", flush=True)
-    data = [*split.settings, *(text for text in task.overrides if text.startswith("data."))]
-    export_pair(procedure.quantize(best, place.root / "int8", data), place.result, task.normalise)
+    data = [*split.settings, *(text for text in task.overrides if text.startswith(OF_ALL_RUNS))]
+    export_pair(procedure.quantize(best, place.root / "int8", data, task.recipe), place.result, task.normalise)
     model = load_model(best)
     save_checkpoint(place.result / f"{model.name}.pt", model, half=True)
 

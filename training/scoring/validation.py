@@ -13,7 +13,7 @@ from tqdm import tqdm
 from inference.cases.case import read_case
 from inference.errors import CaseError, only_case_errors
 from inference.memory_limit import case_budget, memory_limit
-from inference.model.metadata import AFTER_PADDING
+from inference.model.metadata import AFTER_PADDING, ENCODER
 from inference.model.pair import ModelPair
 from inference.options import Options
 from inference.segment.segment_case import segment_case
@@ -111,8 +111,8 @@ def naming(path: Path) -> Iterator[Path]:
 
 def open_runner(weights: Path, model_name: str | None = None, normalise: str = AFTER_PADDING) -> Runner:
     """A checkpoint on torch, on the GPU if there is one, or a folder with an ONNX pair (whose metadata know the rest)
-    on OpenVINO."""
-    if weights.is_dir():
+    on OpenVINO; a folder without one may be a checkpoint in parts."""
+    if weights.is_dir() and ((weights / ENCODER).exists() or not any(weights.glob("*.pt"))):
         return ModelPair(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TorchModel(load_model(weights, model_name).to(device), normalise, device)
