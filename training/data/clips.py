@@ -25,8 +25,7 @@ ReadCase = Callable[[int], LabelledCase]  # by file number
 class ClipConfig:
     """Clips of volumes, and pairs made of stills, beside the images of a batch.
 
-    per_batch: clips per batch and process; 0 for none, and no pairs either, unless `pairs` asks for these alone, of
-        data without volumes.
+    per_batch: clips per batch and process; 0 for none, and no pairs either, unless `pairs` asks for these alone.
     length: slices of a clip: the start slice, one anywhere between it and an end of the object, and the next ones
         outward from there.
     objects: at most this many objects on one clip.

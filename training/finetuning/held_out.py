@@ -21,21 +21,17 @@ from training.finetuning.task import Task
 from training.finetuning.workplace import fingerprint, keep_settings
 from training.model.checkpoint import read_checkpoint
 
-CLIPS, PAIRS = "data.clips.per_batch=1", "data.clips.pairs=true"
-VOLUMES = {
-    CLIPS: "objects are followed from slice to slice as those of the data are",
-    PAIRS: "there are none to learn from; following objects is learned from images that move a little",
-}
 FEWEST = 10  # images, or slices of volumes, that hold an object
 
 
 @dataclass(frozen=True)
 class Split:
-    """objects: those that are held out. settings: `key=value` of what the run sees. facts: what was done, in words, by
-    what it is."""
+    """objects: those that are held out. settings: `key=value` of what the run sees; calibration: of what the quantized
+    model sees. facts: what was done, in words, by what it is."""
 
     objects: list[HeldOut]
     settings: list[str]
+    calibration: list[str]
     facts: dict[str, str]
 
 
@@ -63,14 +59,18 @@ def split(task: Task) -> Split:
     objects = write_held_out(scored, lambda case: subjects[case.name], place.held_out)
     if not objects:
         raise CaseError("no object that is held out is large enough to be scored")
-    clips = clip_settings(task) if read_checkpoint(task.checkpoint).follows else []
+    settings = run_settings(task, learned, replayed)
+    follows = read_checkpoint(task.checkpoint).follows
+    volumes = len(build_index(place.train, TargetConfig(), place.index).objects) > 0
+    clips = ["data.clips.per_batch=1"] if follows and volumes else []
     facts = {
         "subjects": f"{len(set(subjects.values()))} in {len(cases)} files, {how}",
         "held out": f"{len(kept_back)} subjects, {len({item.case for item in objects})} files, {len(objects)} objects",
         "learned from": f"{len(learned)} files" + (f", and {len(replayed)} replayed" if replayed else ""),
-        **({"volumes": VOLUMES[clips[0]]} if clips else {}),
+        **({"volumes": "followed as before, there are none to learn from"} if follows and not volumes else {}),
     }
-    return Split(objects, [*run_settings(task, learned, replayed), *clips], facts)
+    moved = ["data.clips.pairs=true"] if follows and not volumes else []  # in place of slices, for the scales alone
+    return Split(objects, [*settings, *clips], [*settings, *clips, *moved], facts)
 
 
 def subjects_of(cases: Sequence[Prepared], task: Task) -> tuple[dict[str, str], str]:
@@ -81,12 +81,6 @@ def subjects_of(cases: Sequence[Prepared], task: Task) -> tuple[dict[str, str], 
     if task.subjects is not None:
         return by_table(names, task.subjects), f"by {task.subjects}"
     return {name: name for name in names}, "each file taken for one: --subject or --subjects where that is not so"
-
-
-def clip_settings(task: Task) -> list[str]:
-    """What a model follows that follows: objects of volumes, or, where there is none, images that move a little."""
-    index = build_index(task.place.train, TargetConfig(), task.place.index)
-    return [CLIPS if len(index.objects) else PAIRS]
 
 
 def run_settings(task: Task, learned: Sequence[Prepared], replayed: Sequence[Prepared]) -> list[str]:

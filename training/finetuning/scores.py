@@ -109,7 +109,8 @@ def table(scores: pd.DataFrame, measure: str, contenders: Sequence[str], before:
         means = {name: group.groupby("subject")[f"{measure} {name}"].mean().mean() for name in contenders}
         mean, low, high = gain(group, measure, before, after)
         row = {"structure": structure, "objects": len(group)} | {name: f"{value:.3f}" for name, value in means.items()}
-        rows.append(row | {"gain": f"{mean:+.3f}", "95 % interval": f"{low:+.3f} to {high:+.3f}"})
+        interval = f"{low:+.3f} to {high:+.3f}" if low == low else "one subject"
+        rows.append(row | {"gain": f"{mean:+.3f}", "95 % interval": interval})
     return pd.DataFrame(rows)
 
 

@@ -84,7 +84,7 @@ def make_result(task: Task, procedure: Procedure, split: Split, run: Run) -> Out
     place, best = task.place, task.place.run / BEST
     shutil.rmtree(place.result, ignore_errors=True)
     print("8 bits: calibration and export", flush=True)
-    data = [*split.settings, *(text for text in task.overrides if text.startswith(OF_ALL_RUNS))]
+    data = [*split.calibration, *(text for text in task.overrides if text.startswith(OF_ALL_RUNS))]
     export_pair(procedure.quantize(best, place.root / "int8", data, task.recipe), place.result, task.normalise)
     model = load_model(best)
     save_checkpoint(place.result / f"{model.name}.pt", model, half=True)

@@ -105,7 +105,8 @@ def write_text(path: Path, text: str) -> None:
 def ship(result: Path, out: Path) -> None:
     """Copy all files of a result; first what marks a folder as one of ours, so that a stopped copy is repeated."""
     out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(result.iterdir(), key=lambda path: (path.name != RESULT, path.name)):
+    files = [path for path in result.iterdir() if path.is_file()]  # and no folder of compiled models
+    for path in sorted(files, key=lambda path: (path.name != RESULT, path.name)):
         content = path.read_bytes()
         write_atomically(out / path.name, lambda file, content=content: file.write(content))
     for path in out.glob("*.onnx"):
