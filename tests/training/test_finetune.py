@@ -22,7 +22,7 @@ from training.finetuning import procedures
 from training.finetuning.procedures import Procedure
 from training.model import MODELS
 from training.model.checkpoint import load_model, read_checkpoint, save_checkpoint
-from training.trainer import validation
+from training.trainer import stages, validation
 from training.trainer.run import LAST
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
@@ -214,8 +214,11 @@ def test_scans_in_the_unit_of_the_scanner_need_their_modality(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_light_model_learns_real_images_and_volumes_beside_replayed_ones(shared_data, tmp_path, capsys):
+def test_the_light_model_learns_real_images_and_volumes_beside_replayed_ones(
+    shared_data, tmp_path, capsys, monkeypatch
+):
     """Clavicles, a phantom volume and replayed images: an int8 pair as good as its floating-point model."""
+    monkeypatch.setattr(stages, "CALIBRATION_BATCHES", 2)
     folder = tmp_path / "scans/X-Ray/clavicles"
     folder.mkdir(parents=True)
     for path in sorted((shared_data / "train/X-Ray/jsrt_clavicles").iterdir())[:20]:
