@@ -2,7 +2,10 @@
 
 import errno
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 from collections import namedtuple
 from pathlib import Path
 
@@ -57,12 +60,32 @@ def write_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -
 @pytest.fixture
 def small(monkeypatch, tmp_path) -> list[str]:
     """Arguments that have a small model fine-tuned, whose result stays in floating point; three epochs of two steps."""
-    monkeypatch.setitem(MODELS, "small", small_sam)
-    as_it_is = Procedure(procedures.PROCEDURES["light"].config, lambda best, *_: load_model(best))
-    monkeypatch.setitem(procedures.PROCEDURES, "small", as_it_is)
+    know_small(monkeypatch)
     save_checkpoint(tmp_path / "small.pt", small_sam())
     settings = ["model=small", f"data.input_size={SIZE}", "budget.epochs=3", *QUICK]
     return ["--checkpoint", str(tmp_path / "small.pt"), *settings]
+
+
+def know_small(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(MODELS, "small", small_sam)
+    as_it_is = Procedure(procedures.PROCEDURES["light"].config, lambda best, *_: load_model(best))
+    patch.setitem(procedures.PROCEDURES, "small", as_it_is)
+
+
+def killed_in_its_second_validation(data: Path, folder: Path, arguments: list[str]) -> None:
+    """For a process of its own."""
+    calls, score = [], validation.score
+
+    def scored_or_killed(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return score(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        know_small(patch)
+        patch.setattr(validation, "score", scored_or_killed)
+        run(data, folder, *arguments)
 
 
 def run(data: Path, folder: Path, *arguments: object) -> int:
@@ -74,6 +97,7 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
+@pytest.mark.slow
 def test_it_splits_learns_scores_and_writes_nothing_that_is_not_better(scans, small, tmp_path, capsys):
     by_subject = ["--subject", r"^(p\d)_", "--held-out", 2]
     assert run(scans, tmp_path, *by_subject, *small) == 1
@@ -112,23 +136,17 @@ def test_it_splits_learns_scores_and_writes_nothing_that_is_not_better(scans, sm
     assert "was begun with other settings; remove it" in capsys.readouterr().err
 
 
-def test_a_stopped_run_ends_where_an_uninterrupted_one_does(scans, small, tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(scans, small, tmp_path):
     arguments = ["--held-out", 2, "--force", *small]
     assert run(scans, tmp_path / "whole", *arguments) == 0
-
-    calls = []
-
-    def stopped(*given):
-        calls.append(given)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return score(*given)
-
-    score = validation.score
-    with monkeypatch.context() as patched:
-        patched.setattr(validation, "score", stopped)
-        assert run(scans, tmp_path / "stopped", *arguments) == 130
-    assert "start it again" in capsys.readouterr().err
+    killed = multiprocessing.get_context("spawn").Process(
+        target=killed_in_its_second_validation, args=(scans, tmp_path / "stopped", arguments)
+    )
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert read_checkpoint(tmp_path / "stopped/work/run" / LAST).extra["state"]["step"] == 4
     assert files(tmp_path / "stopped/out") == set()
     assert run(scans, tmp_path / "stopped", *arguments) == 0
 

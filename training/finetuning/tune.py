@@ -116,7 +116,7 @@ def contenders(task: Task) -> dict[str, Path]:
 
 def facts_of(task: Task, split: Split, run: Run) -> dict[str, str]:
     state = run.state
-    best = max(state.epochs, key=lambda row: row.get("dsc_mean", -1.0))
+    best = max(reversed(state.epochs), key=lambda row: row.get("dsc_mean", -1.0))
     return {
         "from": str(task.checkpoint),
         "data": task.source.folder.resolve().name,
