@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -109,13 +110,21 @@ def read_usable(file: LabelledFile, ct_window: Window | None, longest_side: int)
     return case if case.is_volume else shrunk(case, longest_side)
 
 
-def labelled_slices(cases: Iterable[Prepared]) -> int:
-    """How many images, and slices of volumes, hold an object."""
-    counts = []
-    for case in cases:
-        gts = read_labelled_case(case.path).gts
-        counts.append(1 if gts.ndim == 2 else np.count_nonzero(gts.any(axis=(1, 2))))
-    return int(sum(counts))
+class Size(NamedTuple):
+    """slices: images, and slices of volumes, that hold an object. held_bytes: of all cases when they are decoded."""
+
+    slices: int
+    held_bytes: int
+
+
+def size_of(cases: Iterable[Prepared]) -> Size:
+    """Read all cases, for how much there is."""
+    slices = held_bytes = 0
+    for prepared in cases:
+        case = read_labelled_case(prepared.path)
+        slices += np.count_nonzero(case.gts.any(axis=(-2, -1)))
+        held_bytes += case.imgs.nbytes + case.gts.nbytes
+    return Size(slices, held_bytes)
 
 
 def write_training_tree(cases: Iterable[Prepared], replayed: Iterable[Prepared], root: Path) -> None:

@@ -10,9 +10,9 @@ from training.finetuning.data import (
     REPLAYED,
     HeldOut,
     Prepared,
-    labelled_slices,
     prepare,
     replayed_files,
+    size_of,
     write_held_out,
     write_training_tree,
 )
@@ -21,6 +21,7 @@ from training.finetuning.task import Task
 from training.finetuning.workplace import fingerprint, keep_settings
 from training.model.checkpoint import read_checkpoint
 
+MOST_HELD = 2**30  # bytes of decoded cases that are all held in memory; the run holds them twice
 FEWEST = 10  # images, or slices of volumes, that hold an object
 
 
@@ -43,9 +44,9 @@ def split(task: Task) -> Split:
     """
     place = task.place
     cases = prepare(task.source.files, task.source, place.cases, task.workers)
-    found = labelled_slices(cases)
-    if found < FEWEST:
-        raise CaseError(f"{task.source.folder}: {found} images or slices hold objects, {FEWEST} are needed")
+    size = size_of(cases)
+    if size.slices < FEWEST:
+        raise CaseError(f"{task.source.folder}: {size.slices} images or slices hold objects, {FEWEST} are needed")
     subjects, how = subjects_of(cases, task)
     kept_back = held_out(subjects, task.held_out)
     keep_settings(place.root, task.settings | {"data": fingerprint(cases), "subjects": sorted(kept_back)})
@@ -60,6 +61,8 @@ def split(task: Task) -> Split:
     if not objects:
         raise CaseError("no object that is held out is large enough to be scored")
     settings = run_settings(task, learned, replayed)
+    if size.held_bytes > MOST_HELD:
+        settings.append("data.in_memory=false")
     follows = read_checkpoint(task.checkpoint).follows
     volumes = len(build_index(place.train, TargetConfig(), place.index).objects) > 0
     clips = ["data.clips.per_batch=1"] if follows and volumes else []
