@@ -7,12 +7,13 @@ TRAINING := .venv/training
 DATA ?= ../shared/data/train
 VAL ?= ../shared/data/val
 MINUTES ?= 10
+OUT ?= weights/mine
 
 # What the page is built and tested with: npm's own mark of what it has installed, and an environment that is there.
 NODE_MODULES := web/node_modules/.package-lock.json
 WEB_ENVIRONMENT := $(if $(wildcard $(TRAINING)/installed),$(TRAINING),$(RUNTIME))
 
-.PHONY: help demo test coverage lint container-test web web-wheel web-serve web-test web-parity fuzz lock train-smoke litemedsam clean
+.PHONY: help demo test coverage lint container-test web web-wheel web-serve web-test web-parity fuzz lock train-smoke litemedsam finetune clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -36,6 +37,9 @@ litemedsam: MINUTES = 48
 litemedsam: $(TRAINING)/installed  ## LiteMedSAM on one GPU, untrained to weights/litemedsam; DATA=FOLDER VAL=FOLDER MINUTES=48
 	$(TRAINING)/bin/python -m training.prepare images --in $(DATA) --out datasets/train --longest-side 288
 	$(TRAINING)/bin/python -m training.litemedsam --root datasets/train --val $(VAL) --minutes $(MINUTES)
+
+finetune: $(TRAINING)/installed  ## the light model on your own images with label maps: DATA=FOLDER OUT=weights/mine
+	$(TRAINING)/bin/python -m training.finetune $(DATA) --out $(OUT)
 
 lint: $(TRAINING)/installed  ## lint, format check, types of inference/, who may import whom
 	$(TRAINING)/bin/ruff check .

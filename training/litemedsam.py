@@ -20,7 +20,7 @@ from training.trainer.comparison import Comparison, as_text, compare
 from training.trainer.config import read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST, BEST_HALF
-from training.trainer.stage_runs import check_begun_from, train_stages
+from training.trainer.stage_runs import FAST, check_begun_from, train_stages
 
 DESCRIPTION = """\
 Train LiteMedSAM on one GPU: stage 0 in floating point, at first on small images with --teacher beside, stages 1 to 3 of
@@ -49,7 +49,7 @@ def train_all(args: argparse.Namespace) -> Path:
     """
     floating = train_floating(args)
     settings = [minutes(args.minutes * STAGE_SHARE), f"validation.root={args.val}", *args.overrides]
-    return train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, "litemedsam_stage{}.yaml")
+    return train_stages(floating, args.root, args.runs, AFTER_PADDING, settings, FAST)
 
 
 def train_floating(args: argparse.Namespace) -> Path:

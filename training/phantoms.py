@@ -15,6 +15,7 @@ import numpy as np
 
 from inference.atomic import write_atomically
 from inference.errors import EXIT_OK, EXIT_SETUP
+from training.data.challenge_files import make_folders, write_challenge_case
 from training.data.phantoms import CASES, picture_phantom
 
 
@@ -24,21 +25,14 @@ def write_phantoms(out: Path, seed: int = 0) -> None:
     Raises:
         OSError: a folder cannot be made or written.
     """
-    (out / "imgs").mkdir(parents=True, exist_ok=True)
-    (out / "gts").mkdir(exist_ok=True)
+    make_folders(out)
     for number, (name, draw) in enumerate(CASES.items()):
         phantom = draw(np.random.default_rng([seed, number]))
-        spacing = {} if phantom.spacing is None else {"spacing": phantom.spacing}
-        _write_npz(out / "imgs" / f"{name}.npz", imgs=phantom.imgs, boxes=phantom.boxes, **spacing)
-        _write_npz(out / "gts" / f"{name}.npz", gts=phantom.gts, **spacing)
+        write_challenge_case(out, name, phantom.imgs, phantom.boxes, phantom.gts, phantom.spacing)
     picture = picture_phantom(seed)
     for file, image in (("picture.png", picture.imgs), ("picture_gt.png", picture.gts)):
         encoded = cv2.imencode(".png", image)[1].tobytes()
         write_atomically(out / file, lambda stream, data=encoded: stream.write(data))
-
-
-def _write_npz(path: Path, **arrays: np.ndarray) -> None:
-    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,30 +1,19 @@
 """Make the training tree `<root>/<Modality>/<Dataset>/<id>.npz` from what people have, and describe such a tree."""
 
 import argparse
-import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-from tqdm import tqdm
 
 from inference.atomic import write_atomically
-from inference.cases.intensity import to_grey
-from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError, SetupError
+from inference.errors import EXIT_CASE_FAILED, EXIT_OK, CaseError
 from inference.options import CT, Window
 from training.data import statistics
-from training.data.labelled_case import LabelledCase, as_label_map, case_files, read_labelled_case, write_labelled_case
-from training.data.resample import at_pixel_spacing
-from training.data.sources import read_image, read_label_image, read_labels, read_volume
+from training.data.labelled_case import case_files
+from training.data.preparation import Job, in_parallel, make_cases, make_image_case, make_npz_case, make_volume_case
 from training.scoring.csv_table import write_csv
 
 DESCRIPTION = """\
@@ -53,49 +42,6 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class Job:
-    """One case to make: `make()` reads the source and returns the case."""
-
-    source: Path
-    target: Path
-    make: Callable[[], LabelledCase]
-
-
-def make_image_case(image: Path, label: Path, longest_side: int | None, binary_threshold: int | None) -> LabelledCase:
-    pixels, labels = _existing(read_image, image), _label(read_label_image, label)
-    if binary_threshold is not None:
-        labels = (labels > binary_threshold).astype(np.uint8)
-    if longest_side and max(labels.shape) > longest_side:
-        size = tuple(max(1, round(side * longest_side / max(labels.shape))) for side in labels.shape[::-1])
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return LabelledCase(pixels, as_label_map(labels))
-
-
-def make_volume_case(image: Path, label: Path, ct_window: Window | None, pixel_spacing: float | None) -> LabelledCase:
-    values, labels, spacing = _label(read_labels, label, _existing(read_volume, image))
-    return at_pixel_spacing(LabelledCase(to_grey(values, ct_window), as_label_map(labels), spacing), pixel_spacing)
-
-
-def make_npz_case(path: Path, pixel_spacing: float | None) -> LabelledCase:
-    return at_pixel_spacing(read_labelled_case(path), pixel_spacing)
-
-
-def _existing(read: Callable, path: Path, *more: object) -> Any:
-    if not path.exists():
-        raise CaseError("no such file")
-    return read(path, *more)
-
-
-def _label(read: Callable, path: Path, *more: object) -> Any:
-    """A job is reported by the name of its image: errors in the label name the label too."""
-    try:
-        return _existing(read, path, *more)
-    except CaseError as error:
-        raise CaseError(f"label {path}: {error}") from error
-
-
 def image_jobs(args: argparse.Namespace) -> Iterator[Job]:
     """One job per label map; an image without a label map is no training case and is left out."""
     for label in sorted(args.input.rglob(f"*{args.label_suffix}")):
@@ -110,7 +56,7 @@ def image_jobs(args: argparse.Namespace) -> Iterator[Job]:
         else:
             sys.exit(f"{label}: not in <Modality>/<dataset>/ under {args.input}; give --modality and --dataset")
         yield Job(
-            image,
+            (image, label),
             args.out / modality / dataset / f"{stem}.npz",
             partial(make_image_case, image, label, args.longest_side, args.binary_threshold),
         )
@@ -135,12 +81,12 @@ def dicom_jobs(args: argparse.Namespace) -> Iterator[Job]:
 def _volume_job(args: argparse.Namespace, image: Path, label: Path, stem: str) -> Job:
     ct_window = Window(args.window_level, args.window_width) if args.modality == CT else None
     make = partial(make_volume_case, image, label, ct_window, args.pixel_spacing)
-    return Job(image, args.out / args.modality / args.dataset / f"{stem}.npz", make)
+    return Job((image, label), args.out / args.modality / args.dataset / f"{stem}.npz", make)
 
 
 def volume_jobs(args: argparse.Namespace) -> Iterator[Job]:
     for path in case_files(args.input):
-        yield Job(path, args.out / path.relative_to(args.input), partial(make_npz_case, path, args.pixel_spacing))
+        yield Job((path,), args.out / path.relative_to(args.input), partial(make_npz_case, path, args.pixel_spacing))
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -154,23 +100,6 @@ def _stem(path: Path, suffix: str) -> str:
     return path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(suffix)
 
 
-def is_finished(job: Job) -> bool:
-    """Outputs are written atomically, so one that exists is whole; it is out of date if its source is newer."""
-    return (
-        job.target.exists() and job.source.exists() and job.target.stat().st_mtime_ns >= job.source.stat().st_mtime_ns
-    )
-
-
-def run_job(job: Job) -> str | None:
-    """Make one case; the reason in one line if that is not possible."""
-    cv2.setNumThreads(1)  # the processes are the parallelism
-    try:
-        write_labelled_case(job.target, job.make())
-    except (CaseError, SetupError, OSError, ValueError, MemoryError) as error:
-        return f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}"
-    return None
-
-
 def describe_file(path: Path) -> statistics.CaseStatistics | str:
     try:
         return statistics.case_statistics(path)
@@ -178,46 +107,14 @@ def describe_file(path: Path) -> statistics.CaseStatistics | str:
         return f"{path}: {error}"
 
 
-def in_parallel(function: Callable, items: Iterable, workers: int, title: str) -> Iterator:
-    """Results of `function(item)` from a pool of processes, as they come, under a progress bar.
-
-    Raises:
-        SystemExit: a process was killed (out of memory, most often).
-    """
-    # A fresh server process forks the workers: forking this one would copy locks that its threads may hold.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.prepare"])
-    with ProcessPoolExecutor(workers, context) as pool:
-        futures = [pool.submit(function, item) for item in items]
-        try:
-            for future in tqdm(as_completed(futures), title, total=len(futures), unit="case", disable=not futures):
-                yield future.result()
-        except BrokenProcessPool:
-            sys.exit("a worker process was killed, most likely for lack of memory: try fewer --workers")
-
-
 def prepare(args: argparse.Namespace) -> int:
     jobs = list(args.jobs(args))
     if not jobs:
         sys.exit("nothing to prepare: no input matches")
-    _refuse_collisions(jobs)
-    to_do = [job for job in jobs if not is_finished(job)]
-    failures = 0
-    for error in in_parallel(run_job, to_do, args.workers, "prepare"):
-        if error:
-            failures += 1
-            tqdm.write(error, file=sys.stderr)
-    made, skipped = len(to_do) - failures, len(jobs) - len(to_do)
+    attempted, errors = make_cases(jobs, args.workers)
+    made, skipped, failures = attempted - len(errors), len(jobs) - attempted, len(errors)
     print(f"{made} cases made, {skipped} were finished before, {failures} failed; root {args.out}")
     return EXIT_CASE_FAILED if failures else EXIT_OK
-
-
-def _refuse_collisions(jobs: list[Job]) -> None:
-    sources: dict[Path, Path] = {}
-    for job in jobs:
-        if job.target in sources:
-            sys.exit(f"{sources[job.target]} and {job.source} would both become {job.target}")
-        sources[job.target] = job.source
 
 
 def stats(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from training.export.pair import export_pair
 from training.model.arguments import add_normalise
 from training.model.checkpoint import CheckpointError, load_model
 from training.trainer.checks import check_writable
-from training.trainer.stage_runs import train_stages
+from training.trainer.stage_runs import FAST, PAPER, train_stages
 
 DESCRIPTION = """\
 QMedSAM's three stages one after the other, each from the best checkpoint of the one before, then the export: from a
@@ -32,6 +32,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="tree <Modality>/<Dataset>/*.npz")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two ONNX files")
     parser.add_argument("--runs", type=Path, default=Path("runs/qat"), metavar="DIR", help="(default: %(default)s)")
+    text = "validation cases, imgs and gts: the best weights of each stage are kept (default: none, the last are kept)"
+    parser.add_argument("--val", type=Path, metavar="DIR", help=text)
+    text = "the paper's protocol, for several GPUs, or layers that a CPU runs faster in 8 bits, in minutes"
+    parser.add_argument("--recipe", choices=[PAPER, FAST], help=f"{text} (default: paper; for the light model fast)")
     add_normalise(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of every stage, e.g. threads=2")
     return parser.parse_args(arguments)
@@ -41,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         check_writable(args.out)
-        best = train_stages(args.checkpoint, args.root, args.runs, args.normalise, args.overrides)
+        settings = [f"validation.root={args.val or 'null'}", *args.overrides]
+        best = train_stages(args.checkpoint, args.root, args.runs, args.normalise, settings, args.recipe)
         if os.environ.get("RANK", "0") == "0":
             export_pair(load_model(best), args.out, args.normalise)
     except (CaseError, CheckpointError, ValueError, OSError) as error:

@@ -10,7 +10,7 @@ from inference.cases.colours import PALETTE
 from tests.support.data_root import write_validation_case
 from training import panel
 from training.data.tiles import TITLE
-from training.panel import SIDE, shown_slice
+from training.scoring.case_tiles import SIDE, shown_slice
 
 CYAN = PALETTE[0]
 

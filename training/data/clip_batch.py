@@ -25,8 +25,11 @@ from training.data.warp import stack
 
 
 def with_clips(batch: Batch, rng: np.random.Generator, samples: list[ClipSample], config: DataConfig) -> Batch:
-    """A batch of stills, each of them the second slice of a pair too, with clips of volumes beside them."""
-    for images, clips in (still_pairs(rng, batch, config), render_clips(rng, samples, config, batch.images.device)):
+    """A batch of stills, each of them the second slice of a pair too, with clips of volumes, if any, beside them."""
+    parts = [still_pairs(rng, batch, config)]
+    if samples:
+        parts.append(render_clips(rng, samples, config, batch.images.device))
+    for images, clips in parts:
         if len(clips.frames) == 0:  # no still has an object that was there on the slice before
             continue
         moved_frames = torch.where(clips.frames < 0, ~clips.frames, clips.frames + len(batch.images))

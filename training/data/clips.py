@@ -25,7 +25,7 @@ ReadCase = Callable[[int], LabelledCase]  # by file number
 class ClipConfig:
     """Clips of volumes, and pairs made of stills, beside the images of a batch.
 
-    per_batch: clips per batch and process; 0 for none, and no pairs either.
+    per_batch: clips per batch and process; 0 for none, and no pairs either, unless `pairs` asks for these alone.
     length: slices of a clip: the start slice, one anywhere between it and an end of the object, and the next ones
         outward from there.
     objects: at most this many objects on one clip.
@@ -42,6 +42,7 @@ class ClipConfig:
     """
 
     per_batch: int = 0
+    pairs: bool = False
     length: int = 5
     objects: int = 2
     middle: float = 0.7
@@ -56,6 +57,11 @@ class ClipConfig:
     crop: float = 0.4
     largest_zoom: float = 4.0
     modality_weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether batches hold anything to follow."""
+        return self.pairs or self.per_batch > 0
 
     def __post_init__(self) -> None:
         if self.per_batch < 0 or self.length < 2 or self.objects < 1:

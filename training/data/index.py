@@ -156,7 +156,9 @@ def _scan_all(root: Path, names: list[str], config: TargetConfig, workers: int) 
             return f"{root / name}: {error}"
 
     with ThreadPoolExecutor(workers) as pool:
-        results = list(tqdm(pool.map(scan, names), "index", total=len(names), unit="file", disable=not names))
+        results = list(
+            tqdm(pool.map(scan, names), "index", total=len(names), unit="file", disable=None if names else True)
+        )
     errors = [result for result in results if isinstance(result, str)]
     if errors:
         more = f"; and {len(errors) - MOST_NAMED} more files" if len(errors) > MOST_NAMED else ""

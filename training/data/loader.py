@@ -117,7 +117,7 @@ class Loader:
         else:
             planes = self._images.planes(drawn.samples, [sample.members for sample in drawn.draft.samples])
         batch = render(drawn.draft, planes, self.config)
-        return with_clips(batch, drawn.rng, drawn.clips, self.config) if drawn.clips else batch
+        return with_clips(batch, drawn.rng, drawn.clips, self.config) if self.config.clips.is_on else batch
 
     def samples(self, step: int) -> np.ndarray:
         """Sample numbers of one step, (batch_size,); fewer only where a whole epoch is smaller than the batch of one

@@ -96,7 +96,7 @@ def slices_in_memory(index: VolumeIndex, config: TargetConfig, workers: int = 2)
 
     with ThreadPoolExecutor(workers) as pool:
         numbers = range(len(index.files))
-        per_file = tqdm(pool.map(read_file, numbers), "read data", total=len(numbers), unit="file")
+        per_file = tqdm(pool.map(read_file, numbers), "read data", total=len(numbers), unit="file", disable=None)
         slices = [item for items in per_file for item in items]
     return slices.__getitem__
 

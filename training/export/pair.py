@@ -18,6 +18,7 @@ from pathlib import Path
 import onnx
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
 from inference.segment.neighbours import MAPS
@@ -78,6 +79,7 @@ def trace_pair(model: nn.Module, to_quantize: Collection[str] = ()) -> dict[str,
 
     A quantized model becomes a QCDQ graph (QuantizeLinear, Clip where there is something to clip, DequantizeLinear)
     with integer weights. to_quantize: names of layers that are quantized in the graphs later.
+    A progress bar shows on a terminal.
 
     Raises:
         ValueError: a pair that the runtime could not run right.
@@ -91,19 +93,22 @@ def trace_pair(model: nn.Module, to_quantize: Collection[str] = ()) -> dict[str,
     boxes = torch.tensor(EXAMPLE_BOXES)
     any_number = ((None,) * len(embeddings) + ({0: torch.export.Dim("N")},),)
 
-    encoder = trace_onnx(Encoder(model), (image,), ["image"], names)
-    outputs = ["low_res_logits", "iou"]
-    decoder = trace_onnx(Decoder(model), (*embeddings, boxes), [*names, "boxes"], outputs, any_number)
-    check_logits(decoder, logit_size)
-    graphs = {ENCODER: encoder, DECODER: decoder}
+    to_trace = {
+        ENCODER: (Encoder(model), (image,), ["image"], names),
+        DECODER: (Decoder(model), (*embeddings, boxes), [*names, "boxes"], ["low_res_logits", "iou"], any_number),
+    }
     if model.state:
         state = model.empty_state(1, embeddings[0])
         inputs = [*names, *PROMPTS, *model.state]
         outputs = ["low_res_logits", "presence", *(f"next_{name}" for name in model.state)]
         neighbours = torch.zeros(1, len(MAPS), *state.mask.shape[2:])
         example = (*embeddings, boxes[:1], torch.tensor([EXAMPLE_PLACE]), neighbours, *state)
-        graphs[VOLUME_DECODER] = trace_onnx(VolumeDecoder(model), example, inputs, outputs)
-        check_logits(graphs[VOLUME_DECODER], logit_size)
+        to_trace[VOLUME_DECODER] = (VolumeDecoder(model), example, inputs, outputs)
+
+    items = tqdm(to_trace.items(), "export", unit="graph", disable=None)
+    graphs = {name: trace_onnx(*arguments) for name, arguments in items}
+    for name in graphs.keys() - {ENCODER}:
+        check_logits(graphs[name], logit_size)
     return graphs
 
 

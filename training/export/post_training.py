@@ -5,16 +5,19 @@ int8 pair comes out as `export_pair` writes it, for the same runtime.
 """
 
 import ast
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import yaml
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
 from training.data.augmentation import AugmentationConfig
@@ -107,7 +110,8 @@ def calibration_batches(config: DataConfig, images: int) -> list[Batch]:
     That is: whole images and windows of the zoom, not otherwise augmented; boxes with drawing errors.
     """
     loader = Loader(config)
-    batches = [loader.batch(step) for step in range(images)]
+    steps = tqdm(range(images), "calibration images", unit="image", disable=None)
+    batches = [loader.batch(step) for step in steps]
     return [batch for batch in batches if len(batch.boxes)]
 
 
@@ -132,15 +136,27 @@ def quantize_pair(model: nn.Module, recipe: Recipe, batches: list[Batch]) -> dic
         return {**embeddings_of(batch.images[0]), "boxes": batch.boxes.numpy()}
 
     layers = chosen_layers(for_export(model, to_quantize), recipe)
+
+    def calibrated(name: str, items: list, inputs: Callable[..., Inputs]) -> onnx.ModelProto:
+        with tqdm(desc=f"calibrate {name}", total=len(items), unit="image", disable=None) as bar:
+
+            def counted(item: Any) -> Inputs:
+                bar.update()
+                return inputs(item)
+
+            return quantize_graph(graphs[name], layers, nncf.Dataset(items, counted))
+
     quantized = {
-        ENCODER: quantize_graph(graphs[ENCODER], layers, nncf.Dataset(batches, encoder_inputs)),
-        DECODER: quantize_graph(graphs[DECODER], layers, nncf.Dataset(batches, decoder_inputs)),
+        ENCODER: calibrated(ENCODER, batches, encoder_inputs),
+        DECODER: calibrated(DECODER, batches, decoder_inputs),
     }
     if VOLUME_DECODER in graphs:
         follow = compiled(graphs[VOLUME_DECODER])
-        slices = [item for batch in batches[:CLIPS] for item in clip_inputs(model, follow, embeddings_of, batch)]
-        dataset = nncf.Dataset(slices, lambda item: {**embeddings_of(item.image), **item.prompts})
-        quantized[VOLUME_DECODER] = quantize_graph(graphs[VOLUME_DECODER], layers, dataset)
+        clips = tqdm(batches[:CLIPS], "calibration clips", unit="clip", disable=None)
+        slices = [item for batch in clips for item in clip_inputs(model, follow, embeddings_of, batch)]
+        quantized[VOLUME_DECODER] = calibrated(
+            VOLUME_DECODER, slices, lambda item: {**embeddings_of(item.image), **item.prompts}
+        )
     return quantized
 
 
@@ -176,17 +192,18 @@ def clip_inputs(
 def quantize_graph(graph: onnx.ModelProto, layers: list[str], calibration: nncf.Dataset) -> onnx.ModelProto:
     """Quantize the operations that come from the named layers and no other: not, for one, the coordinates of boxes."""
     ignored = [node.name for node in graph.graph.node if module_of(node) not in layers]
-    return nncf.quantize(
-        graph,
-        calibration,
-        preset=nncf.QuantizationPreset.PERFORMANCE,  # symmetric: OpenVINO runs convolutions of anything else in float32
-        subset_size=calibration.get_length(),
-        ignored_scope=nncf.IgnoredScope(names=ignored),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            activations_quantization_params=QuantizationParameters(per_channel=False),
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
-        ),
-    )
+    with redirect_stdout(io.StringIO()):  # bars of NNCF's own, in files too
+        return nncf.quantize(
+            graph,
+            calibration,
+            preset=nncf.QuantizationPreset.PERFORMANCE,  # symmetric: OpenVINO runs other convolutions in float32
+            subset_size=calibration.get_length(),
+            ignored_scope=nncf.IgnoredScope(names=ignored),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_quantization_params=QuantizationParameters(per_channel=False),
+                smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
+            ),
+        )
 
 
 def module_of(node: onnx.NodeProto) -> str:

@@ -1,5 +1,6 @@
 """Checkpoints: published ones (a plain state dictionary) and our own, which also say which model they hold."""
 
+import io
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,7 +56,14 @@ def save_checkpoint(path: Path, model: nn.Module, half: bool = False, **extra: A
         "batchnorm_merged": getattr(model, "batchnorm_merged", False),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: torch.save({**content, **extra}, file))
+    write_content(path, content | extra)
+
+
+def write_content(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all. From memory: torch hides what the disk says, that it is full for one."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def halved(value: Tensor) -> Tensor:
@@ -71,7 +79,7 @@ def split_checkpoint(path: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for part in parts:
         state = {name: value for name, value in checkpoint.state.items() if name.startswith(f"{part}.")}
-        write_atomically(folder / f"{part}.pt", lambda file, state=state: torch.save({"model": state, **about}, file))
+        write_content(folder / f"{part}.pt", {"model": state, **about})
     return [folder / f"{part}.pt" for part in parts]
 
 

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.graph.calibrate import calibration_mode
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from training.quantization.layers import counterpart, drop_sign, has_counterpart
 from training.quantization.recipe import Recipe
@@ -114,12 +115,18 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     with ExitStack() as stack:
         for name in fresh:
             stack.enter_context(calibration_mode(model.get_submodule(proxy_of(name))))
-        for batch in batches:
+        for batch in with_bar(batches, "calibrate scales"):
             show(model, batch)
         idle = [name for name, scale in fresh.items() if scale.counter == 0]
     model.train(was_training)
     if idle:
         raise ValueError(f"no data reached {len(idle)} quantizers in calibration, the first is {proxy_of(idle[0])}")
+
+
+def with_bar(batches: Iterable[Batch], title: str) -> Iterable[Batch]:
+    """The batches, under a progress bar on the terminal of the first process."""
+    is_first = not dist.is_initialized() or dist.get_rank() == 0
+    return tqdm(batches, title, unit="batch", disable=None if is_first else True)
 
 
 def show(model: nn.Module, batch: Batch) -> None:
@@ -143,7 +150,7 @@ def never_negative(model: nn.Module, batches: Iterable[Batch]) -> list[str]:
         lowest[index] = torch.minimum(lowest[index], arguments[0].min())
 
     hooks = [model.get_submodule(name).register_forward_pre_hook(partial(note, i)) for i, name in enumerate(layers)]
-    for batch in batches:
+    for batch in with_bar(batches, "calibrate signs"):
         show(model, batch)
     for hook in hooks:
         hook.remove()

@@ -32,8 +32,7 @@ def redrawn(
     for index in np.flatnonzero(case.usable).tolist():
         mask = gts == index + 1
         if mask.any():
-            rng = np.random.default_rng([zlib.crc32(name.encode()), index + 1])
-            boxes[index], usable[index] = draw(index, mask, rng), True
+            boxes[index], usable[index] = draw(index, mask, seeded(name, index + 1)), True
     return replace(case, boxes=boxes, usable=usable)
 
 
@@ -50,11 +49,27 @@ def draw_box(mask: np.ndarray, middle: int, rng: np.random.Generator) -> np.ndar
     """
     held = np.flatnonzero(mask.any(axis=(1, 2)))
     z = held[np.argmin(np.abs(held - middle))]
-    low, high = corners(mask[z])
-    margins = np.rint((high + 1 - low) * rng.uniform(0, MARGIN, (2, 2))).astype(int)
-    height, width = mask.shape[1:]
-    low, high = np.maximum(low - margins[0], 0), np.minimum(high + margins[1], [width - 1, height - 1])
+    low, high = moved_outward(*corners(mask[z]), MARGIN, np.array(mask.shape[:0:-1]), rng)
     return np.array([*low, z, *high, z], float)
+
+
+def moved_outward(
+    low: np.ndarray, high: np.ndarray, margin: float, size: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a box whose sides are moved outward by a random 0 to `margin` of its width or height, rounded to
+    whole pixels and clipped to the image.
+
+    Args:
+        low, high: (2,) `x, y`, whole numbers; the last pixel belongs to the box.
+        size: (2,) width and height of the image.
+    """
+    margins = np.rint((high + 1 - low) * rng.uniform(0, margin, (2, 2))).astype(int)
+    return np.maximum(low - margins[0], 0), np.minimum(high + margins[1], size - 1)
+
+
+def seeded(name: str, number: int) -> np.random.Generator:
+    """The source of randomness for the box of an object, of the name of its case and its number from 1."""
+    return np.random.default_rng([zlib.crc32(name.encode()), number])
 
 
 def corners(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

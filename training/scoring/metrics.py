@@ -188,6 +188,15 @@ def case_scores(
     return dsc, float(np.mean([surface_dice(gt, seg, spacing, TOLERANCE) for gt, seg in objects]))
 
 
+def object_scores(
+    gts: np.ndarray, segs: np.ndarray, spacing: tuple[float, float, float] | None = None
+) -> dict[int, tuple[float, float]]:
+    """DSC and NSD of every object of a case, by its label; as in `case_scores`, but of one object at a time, so that
+    one whose DSC is at most 0.2 has NSD 0."""
+    masks = {label: (gts == label, segs == label) for label in np.unique(gts[gts > 0]).tolist()}
+    return {label: case_scores(gt.view(np.uint8), seg.view(np.uint8), spacing) for label, (gt, seg) in masks.items()}
+
+
 def case_ends(gts: np.ndarray, segs: np.ndarray) -> float:
     """DSC of one volume where its objects begin and end: the mean over the objects of the ground truth.
 

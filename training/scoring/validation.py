@@ -13,7 +13,7 @@ from tqdm import tqdm
 from inference.cases.case import read_case
 from inference.errors import CaseError, only_case_errors
 from inference.memory_limit import case_budget, memory_limit
-from inference.model.metadata import AFTER_PADDING
+from inference.model.metadata import AFTER_PADDING, ENCODER
 from inference.model.pair import ModelPair
 from inference.options import Options
 from inference.segment.segment_case import segment_case
@@ -74,8 +74,8 @@ def validate(
     return score_cases(TorchModel(model, normalise, next(model.parameters()).device), config, nsd)
 
 
-def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> pd.DataFrame:
-    """Segment and score the cases of `config`.
+def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False, title: str = "validate") -> pd.DataFrame:
+    """Segment and score the cases of `config`, under a progress bar with a title.
 
     Returns:
         One row per case: `case`, `modality`, `dimensions` ("2D" or "3D", by its arrays), `dsc`, and with `nsd`, `nsd`
@@ -85,7 +85,7 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False) -> 
         ValueError: no cases, or one that cannot be read or segmented; the message names it.
     """
     options = Options(zoom=config.zoom, box_batch=config.box_batch)
-    paths = tqdm(validation_cases(config), desc="validate", disable=None, leave=False)
+    paths = tqdm(validation_cases(config), desc=title, unit="case", disable=None, leave=False)
     return pd.DataFrame([_score_case(runner, path, options, nsd) for path in paths])
 
 
@@ -111,8 +111,8 @@ def naming(path: Path) -> Iterator[Path]:
 
 def open_runner(weights: Path, model_name: str | None = None, normalise: str = AFTER_PADDING) -> Runner:
     """A checkpoint on torch, on the GPU if there is one, or a folder with an ONNX pair (whose metadata know the rest)
-    on OpenVINO."""
-    if weights.is_dir():
+    on OpenVINO; a folder without one may be a checkpoint in parts."""
+    if weights.is_dir() and ((weights / ENCODER).exists() or not any(weights.glob("*.pt"))):
         return ModelPair(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TorchModel(load_model(weights, model_name).to(device), normalise, device)

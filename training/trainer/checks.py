@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tqdm import tqdm
+
 from inference.cases.case import read_case
 from inference.memory_limit import case_budget, memory_limit
 from training.scoring.label_maps import read_truth
@@ -32,7 +34,7 @@ def check_validation(config: ValidationConfig) -> None:
     Raises:
         ValueError: there is no case, or one that cannot be scored; the message names it and says why.
     """
-    for path in validation_cases(config):
+    for path in tqdm(validation_cases(config), "check validation", unit="case", disable=None, leave=False):
         truth = truth_of(path)
         with naming(truth):
             gts, _ = read_truth(truth)

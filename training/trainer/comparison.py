@@ -70,7 +70,7 @@ def compare(comparison: Comparison, out: Path) -> pd.DataFrame:
     rows = []
     for entry in comparison.entries:
         weights = Path(entry.weights) if entry.weights else train_entry(entry, comparison.common, out)
-        scores = score_cases(open_runner(weights), comparison.validation, nsd=True)
+        scores = score_cases(open_runner(weights), comparison.validation, nsd=True, title=entry.name)
         row: dict[str, Any] = {"run": entry.name}
         for measure in ("dsc", "nsd"):
             means = by_modality(scores, measure)

@@ -1,6 +1,6 @@
 """Everything that decides a training run, in one place; its YAML form nests in the same way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ class BudgetConfig:
     """When a run is over: at the first limit that is reached. At least one is needed.
 
     samples counts images over all processes; minutes counts training time, without validation, over all resumptions.
+    patience: a run also ends after so many validations without a better score; it is no limit of its own.
     """
 
     epochs: int | None = None
     samples: int | None = None
     minutes: float | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class TrainConfig:
         object.__setattr__(self, "frozen", tuple(self.frozen))  # YAML has lists
         for name in self.frozen:
             check_choice("frozen", name, PARTS)
-        if self.budget == BudgetConfig():
+        if replace(self.budget, patience=None) == BudgetConfig():
             raise ValueError("no budget: set budget.epochs, budget.samples or budget.minutes")
         if not self.losses:
             raise ValueError(f"no losses: at least one of {', '.join(LOSSES)} is needed")

@@ -62,7 +62,7 @@ def train(config: TrainConfig, resume: Path | None = None, data: tuple[VolumeInd
 
     if loop.has_epoch_to_end:  # stopped in a validation
         loop.end_epoch()
-    while loop.done < 1:
+    while not loop.is_over:
         loop.train_epoch()
         loop.end_epoch()
     return run
@@ -102,6 +102,14 @@ class Loop:
         self.compute: nn.Module = TrainStep(run.model, config.losses, config.distillation, teacher)
         if processes.world_size > 1:
             self.compute = DistributedDataParallel(self.compute, find_unused_parameters=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget is spent, or the scores of the first process, which validates, rise no more."""
+        patience = self.config.budget.patience
+        if self.done >= 1 or patience is None:
+            return self.done >= 1
+        return bool(self.processes.of_first(float(validation.is_exhausted(self.run.state.epochs, patience))))
 
     @property
     def has_epoch_to_end(self) -> bool:

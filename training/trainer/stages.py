@@ -41,7 +41,7 @@ def make_model(config: TrainConfig) -> nn.Module:
         quantize(
             model, replace(config.quantization, mask_decoder=config.stage > 1 and config.quantization.mask_decoder)
         )
-    if config.data.clips.per_batch:
+    if config.data.clips.is_on:
         if config.stage == 0 and hasattr(model, "learn_to_follow"):
             model.learn_to_follow()
         if not model.state:

@@ -210,3 +210,15 @@ def test_a_root_without_objects_to_follow_is_refused(config, tmp_path):
     Path(root / "CT/volumes/a.npz").unlink()
     with pytest.raises(ValueError, match="no volume holds an object to follow"):
         Loader(replace(config, root=str(root)))
+
+
+def test_without_volumes_there_are_pairs_where_they_are_asked_for(config, tmp_path):
+    for path in (Path(config.root) / "US").rglob("*.npz"):
+        target = tmp_path / path.relative_to(config.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    batch = Loader(replace(config, root=str(tmp_path), clips=ClipConfig(pairs=True))).batch(0)
+    assert len(batch.clips) == 1
+    assert batch.clips[0].frames.shape[1] == 2
+    assert len(batch.images) == 2 * config.batch_size
+    assert Loader(replace(config, root=str(tmp_path), clips=ClipConfig())).batch(0).clips == ()

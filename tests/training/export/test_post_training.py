@@ -1,6 +1,8 @@
 """Post-training quantization: an int8 pair for the same runtime, close to the floating-point model."""
 
 import copy
+import re
+import sys
 from functools import cache
 
 import onnx
@@ -50,8 +52,13 @@ def calibration(root, seed: int = 0):
 
 
 @torch.no_grad()
-def test_quantized_pair_is_int8_and_close_to_floating_point(root, model, tmp_path):
+def test_quantized_pair_is_int8_and_close_to_floating_point(root, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert export_calibrated(model, root, tmp_path, Recipe(), IMAGES) == IMAGES
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for title in ("calibration images", "calibrate encoder.onnx", "calibrate decoder.onnx"):
+        assert re.search(rf"{title}: 100%.* {IMAGES}/{IMAGES} ", shown.err)
 
     encoder, decoder = (read_metadata(tmp_path / name) for name in ("encoder.onnx", "decoder.onnx"))
     assert encoder == decoder
@@ -89,8 +96,9 @@ LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), recipe_of(narrow_litemedsam())], ids=["paper", "ours"])
-def test_ptq_quantizes_the_layers_that_the_recipe_names(root, model, recipe):
+def test_ptq_quantizes_the_layers_that_the_recipe_names(root, model, recipe, capsys):
     graphs = quantize_pair(model, recipe, calibration(root))
+    assert tuple(capsys.readouterr()) == ("", "")  # bars are for terminals
     assert list(graphs) == ["encoder.onnx", "decoder.onnx"]
     chosen = chosen_layers(for_export(model, chosen_layers(model, recipe)), recipe)
     quantized = set()

@@ -10,6 +10,7 @@ from training.scoring.metrics import (
     case_scores,
     dice,
     neighbour_codes,
+    object_scores,
     surface_dice,
     surface_element_areas,
 )
@@ -252,3 +253,15 @@ class TestCaseEnds:
     def test_shapes_that_differ(self):
         with pytest.raises(ValueError, match="shapes"):
             case_ends(np.ones((2, 3, 3), np.uint8), np.ones((1, 3, 3), np.uint8))
+
+
+def test_scores_of_objects_are_those_of_cases_with_one_object_each():
+    gts, segs = np.zeros((6, 9), np.uint8), np.zeros((6, 9), np.uint8)
+    gts[:3, :4], gts[4:, 5:] = 1, 7
+    segs[:3, 1:5], segs[0, 8] = 1, 7
+    scores = object_scores(gts, segs)
+    assert scores.keys() == {1, 7}
+    assert scores[1] == case_scores(np.uint8(gts == 1), np.uint8(segs == 1))
+    assert scores[1][0] == pytest.approx(0.75)
+    assert scores[7] == (0.0, 0.0)
+    assert np.mean([dsc for dsc, _ in scores.values()]) == pytest.approx(case_scores(gts, segs)[0])

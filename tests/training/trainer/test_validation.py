@@ -138,3 +138,12 @@ def test_weights_that_were_not_validated_never_replace_the_best(run, tmp_path, m
     train(run("run"))
     facts = read_checkpoint(tmp_path / "run/best.pt").extra
     assert facts == {"samples": 2 * STEPS_PER_EPOCH * 2, "dsc": {"US": 0.9, "mean": 0.9}}
+
+
+def test_a_run_ends_when_its_scores_rise_no_more(run, monkeypatch):
+    monkeypatch.setattr(VALIDATE, answering(validations([0.5, 0.7, 0.6, 0.7, 0.9])))
+    stopped = train(run("stopped", "budget.epochs=5", "validation.every_epochs=1", "budget.patience=2"))
+    assert [row["dsc_mean"] for row in stopped.state.epochs] == [0.5, 0.7, 0.6, 0.7]
+    # Started again, it is over: nothing is validated any more, though a score is left.
+    again = train(run("stopped", "budget.epochs=5", "validation.every_epochs=1", "budget.patience=2"))
+    assert again.state.step == stopped.state.step == 4 * STEPS_PER_EPOCH
