@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.arguments import positive
 from training.benchmark.case_specs import SPECS
 from training.benchmark.case_table import CONTENDERS, FLOAT32, IMPORTS, INT8, LIGHT, REFERENCE, Repeats, case_table
 from training.benchmark.engine_table import engine_table
@@ -54,9 +55,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR",
                         help="the CSV files (default: %(default)s)")  # fmt: skip
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="(default: all)")
-    parser.add_argument("--repeats", type=count, default=3, metavar="N",
+    parser.add_argument("--repeats", type=positive, default=3, metavar="N",
                         help="runs of each contender (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--reference-repeats", type=count, default=1, metavar="N",
+    parser.add_argument("--reference-repeats", type=positive, default=1, metavar="N",
                         help="runs of the reference, which takes longest by far (default: %(default)s)")  # fmt: skip
     parser.add_argument("--full-reference", action="store_true", help="never extrapolate; takes a day")
     parser.add_argument("--cases", nargs="+", default=[""], metavar="PART",
@@ -73,7 +74,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
                         ".venv/runtime/bin/python, which `make demo` leaves: it holds the container's libraries and no "
                         "more, and imports them in two thirds of the time that the environment of training takes "
                         "(default: the one that runs this)")  # fmt: skip
-    parser.add_argument("--warm", type=count, default=10, metavar="N",
+    parser.add_argument("--warm", type=positive, default=10, metavar="N",
                         help="warm runs in each process of the table of engines (default: %(default)s)")  # fmt: skip
     parser.add_argument("--medsam", action="store_true", help="engines: MedSAM ViT-B too (6 GB of memory, minutes)")
     parser.add_argument("--float32", type=Path, metavar="DIR", help="a float32 LiteMedSAM pair instead of our own")
@@ -95,13 +96,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.work.resolve().is_relative_to(ROOT):
         parser.error("--work: choose a folder outside the repository")
     return options
-
-
-def count(text: str) -> int:
-    """A whole number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
-    return int(text)
 
 
 def models_needed(options: argparse.Namespace) -> list[str]:
