@@ -49,7 +49,7 @@ def split(task: Task) -> Split:
         raise CaseError(f"{task.source.folder}: {size.slices} images or slices hold objects, {FEWEST} are needed")
     subjects, how = subjects_of(cases, task)
     kept_back = held_out(subjects, task.held_out)
-    keep_settings(place.root, task.settings | {"data": fingerprint(cases), "subjects": sorted(kept_back)})
+    keep_settings(place, task.settings | {"data": fingerprint(cases), "subjects": sorted(kept_back)})
 
     replayed: list[Prepared] = []
     if task.replay is not None:

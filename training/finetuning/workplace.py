@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,19 +70,19 @@ def check_place(work: Path, out: Path, data: Path) -> None:
         raise ValueError(f"{out}: holds files that fine-tuning has not made; choose another folder")
 
 
-def keep_settings(work: Path, settings: Mapping[str, Any]) -> None:
-    """Note what a work trains with.
+def keep_settings(place: Workplace, settings: Mapping[str, Any]) -> None:
+    """Note what a run trains with.
 
     Raises:
         ValueError: its training was begun with other settings, or other data.
     """
-    path, now = work / "settings.json", json.loads(json.dumps(settings))
-    if path.exists() and (work / "run" / LAST).exists():
+    path, now = place.root / "settings.json", json.loads(json.dumps(settings))
+    if path.exists() and (place.run / LAST).exists():
         before = json.loads(path.read_text())
         changed = [name for name in now if before.get(name) != now[name]]
         if changed:
             raise ValueError(
-                f"{work}: was begun with other {', '.join(changed)}; remove it to begin anew, or give --work"
+                f"{place.root}: was begun with other {', '.join(changed)}; remove it to begin anew, or give --work"
             )
     write_text(path, json.dumps(now, indent=1))
 
@@ -111,4 +110,4 @@ def ship(result: Path, out: Path) -> None:
         write_atomically(out / path.name, lambda file, content=content: file.write(content))
     for path in out.glob("*.onnx"):
         if not (result / path.name).exists():
-            os.unlink(path)
+            path.unlink()
