@@ -27,8 +27,8 @@ Embeddings = list[Array]
 State = list[Array]  # of one object, each array (1, ...), in the order of `metadata.state`
 
 # OpenVINO would merge operations between layers into kernels that it makes anew at every load. Without them the volume
-# decoder takes a tenth longer for an object, and is loaded in half the time, with 15 MB less; the encoder is loaded in
-# two thirds of the time, and takes 1 ms longer for an image, which pays where few images are encoded.
+# decoder takes a tenth longer for an object, and is loaded in half the time, with 15 MB less. Encoders are loaded in
+# two thirds of the time, and take longer for an image (light 1 ms, LiteMedSAM 15), which pays where they see few.
 LOADED_QUICKLY = {"SNIPPETS_MODE": "DISABLE"}
 LOADERS = 2  # threads; encoder and a decoder of a first case load side by side
 
