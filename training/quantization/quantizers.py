@@ -30,7 +30,8 @@ class UnsignedActivation(Uint8ActPerTensorFloat):
 
 
 def weight_quantizer(kind: str, bits: int) -> type[Int8WeightPerTensorFloat]:
-    """Of 8 bits: -127..127, scale max |w| / 127 of the weights as they are at every step; of 7 bits with 63 for 127.
+    """-n..n with n = 2^(bits - 1) - 1, from 127 of 8 bits to 7 of 4; scale max |w| / n of the weights as they are at
+    every step.
 
     kind: `per_channel` or `per_tensor`.
     """
@@ -39,7 +40,10 @@ def weight_quantizer(kind: str, bits: int) -> type[Int8WeightPerTensorFloat]:
 
 
 def weight_of_fixed_scale(scale: Tensor) -> type[Int8WeightPerChannelFloat]:
-    """Weight quantizer with given scales per output channel, in the shape that broadcasts to the weights."""
+    """Weight quantizer with given scales per output channel, in the shape that broadcasts to the weights.
+
+    Of 8 bits, whatever the scales were found for: weights of fewer bits stay the same, smaller integers.
+    """
     largest_integer = 127
     return Int8WeightPerChannelFloat.let(
         scaling_impl_type=ScalingImplType.PARAMETER, scaling_init=scale * largest_integer

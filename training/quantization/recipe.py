@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 PER_TENSOR, PER_CHANNEL = "per_tensor", "per_channel"
+WEIGHT_BITS = (4, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class Recipe:
 
     image_encoder, mask_decoder: quantize the linear layers and convolutions of this part, their inputs and weights.
     weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
-    weight_bits: 8, or 7 for the same results on CPUs without VNNI: they add two products of an activation and a weight
-        in 16 bits, which hold every such sum only if the weights have a bit less. The file is int8 either way.
+    weight_bits: 4 to 8. 8 is QMedSAM's; 7 gives the same results on CPUs without VNNI: they add two products of an
+        activation and a weight in 16 bits, which hold every such sum only if the weights have a bit less. Fewer show
+        what quantization costs; the file stays int8 and gets no smaller or quicker.
     attention_products: quantize both inputs of products of two activations: query x key, attention x value, and at the
         end of SAM's mask decoder hypernetwork x enlarged embedding (`mask_decoder.mask_product`).
     signed: every activation keeps its sign bit, as in QMedSAM; otherwise calibration drops it where no input is
@@ -52,8 +54,8 @@ class Recipe:
             raise ValueError(f"quantization.weights is {self.weights!r}: choose {PER_TENSOR} or {PER_CHANNEL}")
         if self.signed and self.unsigned:
             raise ValueError(f"quantization.signed leaves no layer unsigned, but {self.unsigned[0]} is to be")
-        if self.weight_bits not in (7, 8):
-            raise ValueError(f"quantization.weight_bits is {self.weight_bits!r}: choose 7 or 8")
+        if self.weight_bits not in WEIGHT_BITS:
+            raise ValueError(f"quantization.weight_bits is {self.weight_bits!r}: choose 4, 5, 6, 7 or 8")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":

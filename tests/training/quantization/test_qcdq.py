@@ -20,14 +20,17 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from inference.model.metadata import read_metadata
+from inference.model.metadata import AFTER_PADDING, read_metadata
+from inference.segment.preprocess import Geometry, encoder_input
 from tests.support.engines import compile_openvino, run_onnxruntime, run_openvino
 from tests.support.parity import relative_error
 from tests.support.real_cases import preprocessed_case
 from tests.support.small_sam import SIZE, small_sam
 from training.data.batch import Batch
+from training.data.phantoms import phantom_case_2d
+from training.export.form import for_export
 from training.export.form.layers import rows
-from training.export.pair import export_pair
+from training.export.pair import Encoder, export_pair
 from training.model.layers import MatMul
 from training.model.tiny_vit import WindowAttention
 from training.quantization import Recipe, calibrate, merge_batchnorm, quantize
@@ -84,12 +87,19 @@ def batch_of(image: np.ndarray, boxes: np.ndarray) -> Batch:
     return Batch(images, masks, boxes, torch.ones(n), image_index, ["X"])
 
 
+def preprocessed_phantom() -> tuple[np.ndarray, np.ndarray]:
+    """Encoder input (1, 3, SIZE, SIZE) and boxes (3, 4) in its pixels, float32."""
+    phantom = phantom_case_2d((SIZE, SIZE), n_boxes=3, seed=0)
+    return encoder_input(phantom.imgs, Geometry(SIZE, SIZE, SIZE), AFTER_PADDING), phantom.boxes.astype(np.float32)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
 @torch.no_grad()
-def test_every_layer_agrees_to_one_quantization_step_on_a_real_image(shared_data, tmp_path, weights):
-    image, boxes = preprocessed_case(shared_data / "val" / "imgs" / CASE, SIZE)
+def test_every_layer_agrees_to_one_quantization_step(tmp_path, weights, bits):
+    image, boxes = preprocessed_phantom()
     torch.manual_seed(0)
-    model = quantize(LayerBench(), Recipe(weights=weights))
+    model = quantize(LayerBench(), Recipe(weights=weights, weight_bits=bits))
     calibrate(model, [batch_of(image, boxes)])
     layers = model.image_encoder.eval()
     names = [name for name, _ in layers.named_children()]
@@ -141,6 +151,27 @@ def test_whole_network_differs_between_engines_by_no_more_than_its_quantization_
         assert np.abs(encoded - embedding.numpy()).mean() < step
         assert np.abs(decoded[1] - iou.numpy()).max() < 0.05
         assert np.mean((decoded[0] > 0) == (logits.numpy() > 0)) > 0.95
+
+
+@torch.no_grad()
+def test_weights_of_four_bits_are_int8_from_minus_seven_to_seven_and_give_every_engine_the_same_numbers(tmp_path):
+    image, boxes = preprocessed_phantom()
+    model = quantize(small_sam(), Recipe(weight_bits=4, mask_decoder=False))
+    calibrate(model, [batch_of(image, boxes)])
+    encoder = Encoder(for_export(merge_batchnorm(model.eval())))
+    graph = trace_onnx(encoder, (torch.from_numpy(image),), ["image"], ["image_embedding"])
+    onnx.save(graph, tmp_path / "encoder.onnx")
+
+    constants = map(numpy_helper.to_array, graph.graph.initializer)
+    weights = [tensor for tensor in constants if tensor.dtype == np.int8 and tensor.ndim > 1]
+    assert len(weights) > 20
+    assert all(np.abs(tensor).max() == 7 for tensor in weights)
+
+    expected = encoder(torch.from_numpy(image))[0].numpy()
+    error = relative_error(expected, rows(small_sam().encode(torch.from_numpy(image))[0]).numpy())
+    for run in ENGINES:
+        (encoded,) = run(tmp_path / "encoder.onnx", {"image": image})
+        assert relative_error(encoded, expected) < 0.1 * error
 
 
 def test_weights_in_the_file_are_integers(small_pair):

@@ -103,11 +103,16 @@ def test_weight_scales_are_per_tensor_or_per_channel(weights, shape):
     assert integers.abs().max() == 127
 
 
-def test_weights_of_seven_bits_use_half_the_range_of_int8():
-    layer = quantize(small_sam(), Recipe(weight_bits=7)).image_encoder.patch_embed.seq[2].c
-    assert layer.quant_weight().int().abs().max() == 63
-    with pytest.raises(ValueError, match="weight_bits is 6"):
-        Recipe(weight_bits=6)
+@pytest.mark.parametrize(("bits", "largest"), [(7, 63), (6, 31), (5, 15), (4, 7)])
+def test_weights_of_fewer_bits_use_a_part_of_the_range_of_int8(bits, largest):
+    layer = quantize(small_sam(), Recipe(weight_bits=bits)).image_encoder.patch_embed.seq[2].c
+    assert layer.quant_weight().int().abs().max() == largest
+
+
+@pytest.mark.parametrize("bits", [3, 9, "8"])
+def test_other_numbers_of_bits_are_refused(bits):
+    with pytest.raises(ValueError, match=f"weight_bits is {bits!r}: choose 4, 5, 6, 7 or 8"):
+        Recipe(weight_bits=bits)
 
 
 def test_recipe_survives_yaml_and_refuses_what_it_does_not_know():
