@@ -6,11 +6,12 @@ from collections.abc import Callable
 from torch import nn
 
 from training.model.light import LightModel
-from training.model.sam import lite_medsam, medsam_vit_b
+from training.model.sam import lite_medsam, medsam_vit_b, narrow_lite_medsam
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "light": LightModel,
     "litemedsam": lite_medsam,
+    "litemedsam_narrow": narrow_lite_medsam,
     "medsam_vit_b": medsam_vit_b,
 }
 

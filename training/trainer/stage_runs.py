@@ -16,6 +16,7 @@ PAPER, FAST = "paper", "fast"
 # bits. A model's first recipe is taken where none is named.
 RECIPES = {
     "litemedsam": {PAPER: "stage{}.yaml", FAST: "litemedsam_stage{}.yaml"},
+    "litemedsam_narrow": {PAPER: "stage{}.yaml"},
     "light": {FAST: "light_stage{}.yaml"},
 }
 # LiteMedSAM's fast recipe is written for a GPU; on a CPU a batch of 16 would take some 80 GB, a step of it minutes.
@@ -61,7 +62,8 @@ def train_stages(
     for stage in (1, 2, 3):
         output = runs / f"stage{stage}"
         check_begun_from(output, init)
-        settings = [f"output={output}", f"init={init}", f"data.root={root}", f"data.normalise={normalise}"]
+        settings = [f"model={name}", f"output={output}", f"init={init}", f"data.root={root}"]
+        settings.append(f"data.normalise={normalise}")
         settings.append(f"distillation.teacher={checkpoint}")  # it teaches all stages, where they are taught
         if content.follows:
             settings.append(f"data.clips.per_batch={CLIPS}")

@@ -5,7 +5,8 @@ import torch
 
 from tests.support.small_sam import GRID, SIZE, WIDTH, small_sam
 from training.model.prompt_encoder import PromptEncoder
-from training.model.sam import SAM, medsam_vit_b
+from training.flops import parts_of
+from training.model.sam import SAM, lite_medsam, medsam_vit_b, narrow_lite_medsam
 
 
 def test_small_images_take_the_same_weights():
@@ -35,3 +36,13 @@ def test_a_model_that_knows_positions_stays_at_its_size():
 def test_a_size_that_the_stride_does_not_divide_is_refused():
     with pytest.raises(ValueError, match=r"data\.input_size=30: a multiple of 4 is needed"):
         small_sam().take_inputs_of(30)
+
+
+def test_the_narrow_litemedsam_is_litemedsam_of_a_quarter_of_the_width():
+    with torch.device("meta"):
+        narrow, whole = narrow_lite_medsam(), lite_medsam()
+    assert narrow.state_dict().keys() == whole.state_dict().keys()  # so many blocks, of these kinds, in this order
+    for mine, theirs in zip(narrow.image_encoder.layers[1:], whole.image_encoder.layers[1:], strict=True):
+        assert [block.window for block in mine.blocks] == [block.window for block in theirs.blocks]
+        assert 4 * mine.blocks[0].attn.qkv.in_features == theirs.blocks[0].attn.qkv.in_features
+    assert 3 <= parts_of(narrow).set_index("part").loc["all", "GFLOPs"] <= 6.1

@@ -7,6 +7,7 @@ import torch
 
 from tests.support.small_sam import narrow_litemedsam, small_sam
 from training import qat
+from training.model import build_model
 from training.model.checkpoint import save_checkpoint
 from training.trainer import stage_runs
 from training.trainer.config import read_config
@@ -68,6 +69,15 @@ def test_the_paper_is_the_default_and_no_validation_folder_is_needed(start, trai
                 "data.workers=2",
             ],
         )
+
+
+def test_the_narrow_litemedsam_goes_through_the_papers_stages(start, trained, tmp_path):
+    own = tmp_path / "narrow.pt"
+    save_checkpoint(own, build_model("litemedsam_narrow"))
+    assert start(checkpoint=own) == 0
+    assert [(config.model, config.stage, config.optimizer.kind) for config in trained] == [
+        ("litemedsam_narrow", stage, "sgd") for stage in (1, 2, 3)
+    ]
 
 
 def test_a_recipe_that_a_model_does_not_have_is_refused_in_one_line(start, trained, tmp_path, capsys):
