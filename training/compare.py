@@ -1,4 +1,4 @@
-"""Runs a list of ablations and prints one table of DSC and NSD per modality."""
+"""Runs a list of ablations and prints one table of DSC, NSD and time per modality."""
 
 import argparse
 import sys
@@ -6,10 +6,11 @@ from pathlib import Path
 
 from inference.errors import CaseError, SetupError
 from training.model.checkpoint import CheckpointError
-from training.trainer.comparison import as_text, compare, read_comparison
+from training.scoring.choice import mean_ranks
+from training.trainer.comparison import as_text, check_choice, compare, read_comparison, table_of
 
 DESCRIPTION = """\
-Run a list of ablations and print one table of DSC and NSD per modality. The list is a YAML file:
+Run a list of ablations and print one table of DSC, NSD and seconds per case, by modality. The list is a YAML file:
 
   validation: {root: ../shared/data/val}   # what all of them are scored on
   common: [budget.samples=4000]            # settings of every run
@@ -21,6 +22,9 @@ Run a list of ablations and print one table of DSC and NSD per modality. The lis
       weights: runs/ptq                    # not trained: a checkpoint, or a folder with an ONNX pair
 
 training/configs/compare/ has lists for the ablations of the papers. A list that was stopped goes on where it was.
+
+--choose names the best by DSC, NSD and time together, as Yu et al. choose and the challenge ranks: by the mean of its
+ranks in all cases and all three measures. For it all entries have to be ONNX pairs, or none, and the machine idle.
 """
 
 
@@ -32,6 +36,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/compare"), help="folder of the runs (default: %(default)s)"
     )
+    parser.add_argument("--choose", action="store_true", help="choose one by DSC, NSD and time")
     return parser.parse_args(arguments)
 
 
@@ -40,15 +45,20 @@ def main(arguments: list[str] | None = None) -> int:
     out = args.out / args.config.stem
     try:
         comparison = read_comparison(args.config)
+        if args.choose:
+            check_choice(comparison)
         out.mkdir(parents=True, exist_ok=True)
-        table = compare(comparison, out)
+        cases = compare(comparison, out)
     except (CaseError, CheckpointError, SetupError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; start it again to go on from its last checkpoint", file=sys.stderr)
         return 130
-    print(as_text(table))
+    print(as_text(table_of(cases)))
+    if args.choose:
+        ranks = mean_ranks(cases)
+        print(f"\nmean rank of {len(ranks)}\n{ranks.to_string(float_format='{:.2f}'.format)}\nchosen: {ranks.index[0]}")
     return 0
 
 

@@ -16,7 +16,7 @@ from training.export.post_training import export_calibrated, recipe_of
 from training.model.checkpoint import CheckpointError, load_model, split_checkpoint
 from training.scoring.validation import ValidationConfig
 from training.trainer.checks import check_run, check_writable
-from training.trainer.comparison import Comparison, as_text, compare
+from training.trainer.comparison import Comparison, as_text, compare, table_of
 from training.trainer.config import read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST, BEST_HALF
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
         if all((args.out / name).exists() for name in PAIR) and not holds(args.out, pair):
             entries[SHIPPED] = args.out
         runs = [{"name": name, "weights": str(path)} for name, path in entries.items()]
-        table = compare(Comparison(ValidationConfig(root=str(args.val)), runs), args.runs)
+        table = table_of(compare(Comparison(ValidationConfig(root=str(args.val)), runs), args.runs))
         print(as_text(table))
         reason = reason_to_keep(table.set_index("run")["DSC mean"], args.least_dsc)
         if reason is None:

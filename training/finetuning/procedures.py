@@ -7,11 +7,10 @@ from pathlib import Path
 from torch import nn
 
 from inference.model.metadata import AFTER_PADDING
-from training.data.loader import Loader
 from training.model.checkpoint import load_model
 from training.trainer.config import read_config
 from training.trainer.stage_runs import CONFIGS, FAST, RECIPES, train_stages
-from training.trainer.stages import make_model, set_scales
+from training.trainer.stages import calibrated
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,10 @@ class Procedure:
     checkpoint: Path | None = None
 
 
-def calibrated(checkpoint: Path, runs: Path, data: Sequence[str], recipe: str) -> nn.Module:
+def by_calibration(checkpoint: Path, runs: Path, data: Sequence[str], recipe: str) -> nn.Module:
     """The layers of stage 3 in 8 bits, with scales that a few batches of the data show; nothing is trained."""
     settings = [f"output={runs}", f"init={checkpoint}", f"distillation.teacher={checkpoint}", *data]
-    config = read_config(CONFIGS / RECIPES["light"][recipe].format(3), settings)
-    model = make_model(config)
-    set_scales(model, config, Loader(config.data.with_boxes_of(model)), None)
-    return model.eval()
+    return calibrated(read_config(CONFIGS / RECIPES["light"][recipe].format(3), settings))
 
 
 def in_stages(checkpoint: Path, runs: Path, data: Sequence[str], recipe: str) -> nn.Module:
@@ -42,7 +38,7 @@ def in_stages(checkpoint: Path, runs: Path, data: Sequence[str], recipe: str) ->
 
 
 PROCEDURES = {
-    "light": Procedure(CONFIGS / "finetune_light.yaml", calibrated, checkpoint=Path("weights/light.pt")),
+    "light": Procedure(CONFIGS / "finetune_light.yaml", by_calibration, checkpoint=Path("weights/light.pt")),
     "litemedsam": Procedure(
         CONFIGS / "finetune_litemedsam.yaml", in_stages, tuple(RECIPES["litemedsam"]), Path("weights/litemedsam/float")
     ),

@@ -1,4 +1,5 @@
-"""A list of ablations: runs to train and weights to score, and the one table of DSC and NSD that comes of them."""
+"""A list of ablations: runs to train and weights to score, and the one table of DSC, NSD and time that comes of
+them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,13 @@ import yaml
 from training.data.config import from_mapping
 from training.scoring.csv_table import write_csv
 from training.scoring.means import by_modality
-from training.scoring.validation import ValidationConfig, open_runner, score_cases
+from training.scoring.validation import ValidationConfig, is_pair, open_runner, score_cases
 from training.trainer.checks import check_validation
 from training.trainer.config import TrainConfig, read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST
+
+MEASURES = (("DSC", "dsc", 100, 1), ("NSD", "nsd", 100, 1), ("seconds", "seconds", 1, 3))  # and factor, digits
 
 
 @dataclass(frozen=True)
@@ -57,26 +60,34 @@ def read_comparison(path: Path) -> Comparison:
 
 
 def compare(comparison: Comparison, out: Path) -> pd.DataFrame:
-    """Train what is to be trained and score all.
+    """Train what is to be trained and score all, with a `table.csv` of what is scored so far in `out`.
 
     Returns:
-        One row per entry: `run`, and per modality and for their mean, `DSC <modality>` and `NSD <modality>`, in per
-        cent.
+        One row per entry and case: `run`, and the columns of `score_cases`, NSD among them.
 
     Raises:
         ValueError: an entry or the validation cannot be used; found before anything is trained.
     """
     check_comparison(comparison, out)
-    rows = []
+    scored = []
     for entry in comparison.entries:
         weights = Path(entry.weights) if entry.weights else train_entry(entry, comparison.common, out)
         scores = score_cases(open_runner(weights), comparison.validation, nsd=True, title=entry.name)
-        row: dict[str, Any] = {"run": entry.name}
-        for measure in ("dsc", "nsd"):
+        scored.append(scores.assign(run=entry.name))
+        write_csv(out / "table.csv", table_of(pd.concat(scored)).to_dict("records"))
+    return pd.concat(scored, ignore_index=True)
+
+
+def table_of(cases: pd.DataFrame) -> pd.DataFrame:
+    """One row per entry of what `compare` returns: `run`, and per modality and for their mean, `DSC <modality>` and
+    `NSD <modality>`, in per cent, and `seconds <modality>`, the mean time of segmenting a case."""
+    rows = []
+    for name, scores in cases.groupby("run", sort=False):
+        row: dict[str, Any] = {"run": name}
+        for title, measure, factor, digits in MEASURES:
             means = by_modality(scores, measure)
-            row |= {f"{measure.upper()} {name}": round(100 * value, 1) for name, value in means.items()}
+            row |= {f"{title} {modality}": round(factor * value, digits) for modality, value in means.items()}
         rows.append(row)
-        write_csv(out / "table.csv", rows)
     return pd.DataFrame(rows)
 
 
@@ -104,7 +115,14 @@ def config_of(entry: Entry, common: list[str], out: Path) -> TrainConfig:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """One line per modality, two columns (DSC, NSD) per run."""
+    """One line per modality, three columns (DSC, NSD, seconds) per run."""
     scores = table.set_index("run").T
     scores.index = pd.MultiIndex.from_tuples([tuple(name.split(" ", 1)) for name in scores.index])
     return scores.unstack(0).to_string()
+
+
+def check_choice(comparison: Comparison) -> None:
+    """Raise ValueError where entries run on different engines, whose times say nothing about the models."""
+    pairs = {entry.weights is not None and is_pair(Path(entry.weights)) for entry in comparison.entries}
+    if len(pairs) > 1:
+        raise ValueError("a choice by time too needs all weights as ONNX pairs, or none of them")

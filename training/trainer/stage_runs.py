@@ -1,14 +1,15 @@
-"""The three stages of quantization-aware training, one run after the other."""
+"""The three stages of quantization-aware training, one run after the other, or the calibration alone."""
 
 import os
 from pathlib import Path
 
 import torch
 
-from training.model.checkpoint import DEFAULT_MODEL, read_checkpoint
+from training.model.checkpoint import DEFAULT_MODEL, read_checkpoint, save_checkpoint
 from training.trainer.config import read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST, LAST
+from training.trainer.stages import calibrated
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PAPER, FAST = "paper", "fast"
@@ -50,6 +51,43 @@ def train_stages(
     Raises:
         ValueError: there is no such recipe, or a stage was begun from other weights than it would be now.
     """
+    file, settings = configured(checkpoint, root, normalise, recipe)
+    init = checkpoint
+    for stage in (1, 2, 3):
+        output = runs / f"stage{stage}"
+        check_begun_from(output, init)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"stage {stage} of 3: {output}", flush=True)
+        run = [f"output={output}", f"init={init}"]
+        train(read_config(CONFIGS / file.format(stage), [*run, *settings, *overrides]))
+        init = output / BEST
+    return init
+
+
+def calibrate_only(
+    checkpoint: Path, root: Path, runs: Path, normalise: str, overrides: list[str], recipe: str | None = None
+) -> Path:
+    """No stage: what stage 3 quantizes, with the scales that it would start from, and all weights of the checkpoint.
+
+    Arguments as of `train_stages`; the folder in `runs` is `calibrated`.
+
+    Returns:
+        The quantized checkpoint.
+
+    Raises:
+        ValueError: there is no such recipe.
+    """
+    file, settings = configured(checkpoint, root, normalise, recipe)
+    best = runs / "calibrated" / BEST
+    # Of few batches, only the images that they show are read.
+    run = [f"output={best.parent}", f"init={checkpoint}", "data.in_memory=false"]
+    model = calibrated(read_config(CONFIGS / file.format(3), [*run, *settings, *overrides]))
+    save_checkpoint(best, model)
+    return best
+
+
+def configured(checkpoint: Path, root: Path, normalise: str, recipe: str | None) -> tuple[str, list[str]]:
+    """The name of the stages' files, with {} for the number, and the settings that all stages share."""
     content = read_checkpoint(checkpoint)
     name = content.model_name or DEFAULT_MODEL
     recipes = RECIPES.get(name, {})
@@ -57,21 +95,12 @@ def train_stages(
         known = f"known: {', '.join(recipes)}" if recipes else "none is known"
         raise ValueError(f"{checkpoint}: no recipe {recipe!r} for the model {name!r}; {known}")
     recipe = recipe or next(iter(recipes))
+    settings = [f"model={name}", f"data.root={root}", f"data.normalise={normalise}"]
+    settings.append(f"distillation.teacher={checkpoint}")  # it teaches all stages, where they are taught
+    if content.follows:
+        settings.append(f"data.clips.per_batch={CLIPS}")
     on_device = ON_CPU if (name, recipe) == ("litemedsam", FAST) and not torch.cuda.is_available() else ()
-    init = checkpoint
-    for stage in (1, 2, 3):
-        output = runs / f"stage{stage}"
-        check_begun_from(output, init)
-        settings = [f"model={name}", f"output={output}", f"init={init}", f"data.root={root}"]
-        settings.append(f"data.normalise={normalise}")
-        settings.append(f"distillation.teacher={checkpoint}")  # it teaches all stages, where they are taught
-        if content.follows:
-            settings.append(f"data.clips.per_batch={CLIPS}")
-        if os.environ.get("RANK", "0") == "0":
-            print(f"stage {stage} of 3: {output}", flush=True)
-        train(read_config(CONFIGS / recipes[recipe].format(stage), [*settings, *on_device, *overrides]))
-        init = output / BEST
-    return init
+    return recipes[recipe], [*settings, *on_device]
 
 
 def check_begun_from(output: Path, init: Path) -> None:

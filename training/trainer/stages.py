@@ -87,6 +87,19 @@ def set_scales(model: nn.Module, config: TrainConfig, loader: Loader, checkpoint
     freeze(model, config)  # quantizers that have lost their sign bit are new
 
 
+def calibrated(config: TrainConfig) -> nn.Module:
+    """The model that a stage starts its training with, in eval mode: quantized, its scales set, no weight changed.
+
+    Raises:
+        CheckpointError: `init` cannot be used.
+        CaseError: the training data cannot be used.
+        ValueError: as `make_model` and `calibrate` do.
+    """
+    model = make_model(config)
+    set_scales(model, config, Loader(config.data.with_boxes_of(model)), None)
+    return model.eval()
+
+
 def set_training(model: nn.Module, config: TrainConfig) -> None:
     """Put the trained parts in training mode and the frozen ones in eval mode.
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.support.small_sam import GRID, SIZE, WIDTH, small_sam
-from training.model.prompt_encoder import PromptEncoder
 from training.flops import parts_of
+from training.model.prompt_encoder import PromptEncoder
 from training.model.sam import SAM, lite_medsam, medsam_vit_b, narrow_lite_medsam
 
 

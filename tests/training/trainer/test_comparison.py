@@ -11,10 +11,11 @@ from training import compare
 from training.data.augmentation import AugmentationConfig
 from training.data.sampling import epoch_counts, sample_weights
 from training.trainer import comparison
-from training.trainer.comparison import as_text, config_of, read_comparison
+from training.trainer.comparison import as_text, config_of, read_comparison, table_of
 from training.trainer.config import TrainConfig
 
 LIGHT = "training/configs/light.yaml"
+WEIGHTS = Path(__file__).parents[3] / "weights"
 
 
 @pytest.mark.parametrize(
@@ -54,9 +55,40 @@ def test_lists_of_the_papers_switch_off_what_they_say():
     assert len(set(weights.tolist())) == 1
 
 
-def test_the_table_has_a_line_per_modality_and_two_columns_per_run():
-    table = pd.DataFrame({"run": ["a", "b"], "DSC CT": [90.0, 80.0], "NSD CT": [95.0, 85.0]})
-    assert as_text(table).splitlines()[-1].split() == ["CT", "90.0", "95.0", "80.0", "85.0"]
+def test_the_table_has_a_line_per_modality_and_three_columns_per_run():
+    cases = pd.DataFrame(
+        {
+            "run": ["b", "b", "b", "a", "a", "a"],
+            "modality": ["CT", "CT", "US"] * 2,
+            "dsc": [0.9, 0.8, 0.4, 0.8, 0.8, 0.6],
+            "nsd": [0.95, 0.85, 0.5, 0.85, 0.85, 0.7],
+            "seconds": [0.1, 0.3, 0.4, 1.0, 1.0, 2.0],
+        }
+    )
+    lines = [line.split() for line in as_text(table_of(cases)).splitlines()]
+    assert lines[-3] == ["CT", "85.0", "90.0", "0.2", "80.0", "85.0", "1.0"]
+    assert lines[-1] == ["mean", "62.5", "70.0", "0.3", "70.0", "77.5", "1.5"]
+
+
+def test_entries_are_chosen_from_by_their_ranks_if_they_run_alike(tmp_path: Path, capsys):
+    for number in (1, 2):
+        write_validation_case(tmp_path / "val", f"2DBox_US_000{number}.npz", seed=number)
+    path = tmp_path / "list.yaml"
+
+    def compared(second: str) -> int:
+        runs = f"[{{name: a, weights: {WEIGHTS}}}, {{name: b, {second}}}]"
+        path.write_text(f"validation: {{root: {tmp_path / 'val'}}}\nruns: {runs}\n")
+        return compare.main(["--config", str(path), "--out", str(tmp_path / "out"), "--choose"])
+
+    assert compared(f"weights: {WEIGHTS}") == 0
+    *_, first, second, chosen = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert [first[1:3], second[1:3]] == [["1.50", "1.50"]] * 2  # the same masks
+    assert float(first[3]) <= 1.5 <= float(second[3])
+    assert chosen == ["chosen:", first[0]]
+
+    for other in (f"weights: {WEIGHTS / 'light.pt'}", f"config: {LIGHT}"):
+        assert compared(other) == 2
+        assert "needs all weights as ONNX pairs, or none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.small_sam import narrow_litemedsam, small_sam
+from tests.support.data_root import write_ct_and_ultrasound
+from tests.support.small_sam import SIZE, narrow_litemedsam, small_sam
 from training import qat
-from training.model import build_model
-from training.model.checkpoint import save_checkpoint
-from training.trainer import stage_runs
+from training.model import MODELS, build_model
+from training.model.checkpoint import load_model, save_checkpoint
+from training.quantization.quantize import activation_scales, is_set
+from training.trainer import stage_runs, stages
 from training.trainer.config import read_config
 
 CONFIGS = Path(__file__).parents[3] / "training/configs"
@@ -78,6 +80,32 @@ def test_the_narrow_litemedsam_goes_through_the_papers_stages(start, trained, tm
     assert [(config.model, config.stage, config.optimizer.kind) for config in trained] == [
         ("litemedsam_narrow", stage, "sgd") for stage in (1, 2, 3)
     ]
+
+
+def test_calibration_alone_leaves_every_weight_as_it_is(tmp_path, trained, monkeypatch):
+    monkeypatch.setitem(MODELS, "litemedsam", narrow_litemedsam)
+    monkeypatch.setattr(stages, "CALIBRATION_BATCHES", 1)
+    save_checkpoint(tmp_path / "own.pt", narrow_litemedsam())
+    folders = {
+        "checkpoint": tmp_path / "own.pt",
+        "root": write_ct_and_ultrasound(tmp_path / "root"),
+        "runs": tmp_path / "runs",
+        "out": tmp_path / "out",
+    }
+    settings = [f"data.input_size={SIZE}", "data.batch_size=2", "quantization.weight_bits=4"]
+    arguments = [part for name, path in folders.items() for part in (f"--{name}", str(path))]
+    exported = []
+    monkeypatch.setattr(qat, "export_pair", lambda *pair: exported.append(pair))
+    assert qat.main([*arguments, "--calibrate-only", *settings]) == 0
+    best = tmp_path / "runs/calibrated/best.pt"
+    assert exported == [(best, tmp_path / "out", "after_padding")]
+    assert trained == []
+
+    model = load_model(best)
+    assert (model.recipe.weight_bits, model.recipe.mask_decoder, model.recipe.signed) == (4, True, True)  # stage3.yaml
+    assert all(map(is_set, activation_scales(model).values()))
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in narrow_litemedsam().state_dict().items())
 
 
 def test_a_recipe_that_a_model_does_not_have_is_refused_in_one_line(start, trained, tmp_path, capsys):

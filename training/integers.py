@@ -1,0 +1,81 @@
+"""Compares the integers of two int8 pairs: how many weights are the same in both, and by how much the others differ.
+
+With the pair that `training.qat --calibrate-only` writes of the same checkpoint, whose integers are its weights rounded
+to the nearest, it tells what training has changed:
+
+  python -m training.integers weights runs/calibrated
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from inference.arrays import Array
+from inference.model.metadata import DECODER, ENCODER, VOLUME_DECODER
+
+
+def compared(first: Path, second: Path) -> str:
+    """A line per file that both folders have.
+
+    Raises:
+        ValueError: the folders have no file in common, or one cannot be read, or not the same quantized layers.
+    """
+    names = [name for name in (ENCODER, DECODER, VOLUME_DECODER) if all((f / name).exists() for f in (first, second))]
+    if not names:
+        raise ValueError(f"{first}, {second}: no {ENCODER} in both")
+    return "\n".join(f"{name}: {line_of(first / name, second / name)}" for name in names)
+
+
+def line_of(first: Path, second: Path) -> str:
+    """How the integers of two files differ, in words; zeros in both are left out, which export adds some of."""
+    ours, theirs = integers(first), integers(second)
+    shapes = [{name: weight.shape for name, weight in weights.items()} for weights in (ours, theirs)]
+    if not ours or shapes[0] != shapes[1]:
+        raise ValueError(f"{first}, {second}: no int8 weights, or not of the same layers")
+    pairs = [np.stack([ours[name].ravel(), theirs[name].ravel()]).astype(int) for name in ours]
+    both = np.concatenate(pairs, axis=1)
+    both = both[:, both.any(axis=0)]
+    steps = np.abs(both[0] - both[1])
+    share = f"{(steps == 0).mean():.2%} of {steps.size:,} integers of {len(ours)} layers are equal"
+    return f"{share}, the others differ by {steps.max()} at most" if steps.any() else share
+
+
+def integers(path: Path) -> dict[str, Array]:
+    """The int8 weights of a QCDQ graph by the names of their scales, which are those of the layers.
+
+    Raises ValueError, naming the file, where it is no such graph.
+    """
+    try:
+        graph = onnx.load(path).graph
+    except (OSError, DecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    weights = {
+        node.input[1]: numpy_helper.to_array(constants[node.input[0]])
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants
+    }
+    return {name: weight for name, weight in weights.items() if weight.dtype == np.int8}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.integers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pairs", nargs=2, type=Path, metavar="DIR", help="folder with an int8 pair")
+    options = parser.parse_args(arguments)
+    try:
+        print(compared(*options.pairs))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
