@@ -25,7 +25,7 @@ from training.data.labelled_case import LabelledCase
 def ultrasound_rings(rng: np.random.Generator) -> LabelledCase:
     """Walls around a lumen without echo: vessels, bladder, follicles; speckle, attenuation, enhancement behind them."""
     size = image_size(rng, 0.6, 1.4)
-    echo, gts = _rings(rng, size, lumen=(3, 45), wall=(110, 190), around=(30, 90))
+    echo, gts = _rings(rng, size, lumen=(3, 45), wall=(140, 190), around=(30, 90))
     depth = np.linspace(0, 1, size[0], dtype=np.float32)[:, None]
     lumen = cv2.GaussianBlur((gts % 2 == 0).astype(np.float32) * (gts > 0), (0, 0), 3)
     echo *= 1 + rng.uniform(0, 0.8) * np.cumsum(lumen, axis=0) / size[0] * (1 - lumen)
@@ -38,8 +38,8 @@ def ultrasound_rings(rng: np.random.Generator) -> LabelledCase:
 def mr_rings(rng: np.random.Generator) -> LabelledCase:
     """Walls around a bright or dark lumen: bladder, heart, vessels; a smooth bias field and noise."""
     size = image_size(rng, 0.75, 1.33)
-    lumen = (150, 240) if rng.random() < 0.7 else (5, 60)
-    image, gts = _rings(rng, size, lumen, wall=(30, 130), around=(15, 60))
+    lumen, wall = ((150, 240), (20, 100)) if rng.random() < 0.7 else ((5, 40), (80, 150))
+    image, gts = _rings(rng, size, lumen, wall, around=(15, 60))
     if rng.random() < 0.5:
         body = blob(size, (size[1] / 2, size[0] / 2), 0.56 * np.array(size[::-1]), 0, 0.05, rng)
         paint(image, ~body, 2)
@@ -71,12 +71,12 @@ def _rings(
         paint(image, organ, rng.uniform(10, 200), rng.uniform(1, 4))
     image *= 1 + rng.uniform(0.02, 0.15) * texture(rng, size, rng.uniform(10, 40))
 
+    content = lumen_level * (1 + rng.uniform(0, 0.2) * texture(rng, size, 30))
     gts = np.zeros(size, np.uint8)
     for label, (centre, cell) in enumerate(grid(rng, size, n), 1):
         outside, inside = _ring(rng, size, centre, rng.uniform(0.2, 0.4, 2) * cell)
         paint(image, outside, wall_level * rng.uniform(0.9, 1.1), rng.uniform(0.4, 1))
-        content = lumen_level * rng.uniform(0.8, 1.2) * (1 + rng.uniform(0, 0.2) * texture(rng, size, 30))
-        paint(image, inside, content, rng.uniform(0.4, 1))
+        paint(image, inside, content * rng.uniform(0.8, 1.2), rng.uniform(0.4, 1))
         gts[outside], gts[inside] = 2 * label - 1, 2 * label
     return image, gts
 
@@ -123,7 +123,8 @@ def cells_and_nuclei(rng: np.random.Generator) -> LabelledCase:
     size = image_size(rng, 0.7, 1.4)
     ground = rng.uniform((200, 180, 190), (245, 235, 245)) * (1 + 0.02 * texture(rng, size, 40)[..., None])
     image = (ground * (1 + 0.02 * texture(rng, size, 3)[..., None])).astype(np.float32)
-    stain, dark = rng.uniform((140, 110, 150), (225, 190, 225)), rng.uniform((50, 20, 80), (130, 80, 160))
+    plasma = rng.uniform((140, 110, 150), (225, 190, 225)) * (1 + 0.06 * texture(rng, size, 8)[..., None])
+    chromatin = rng.uniform((50, 20, 80), (130, 80, 160)) * (1 + 0.15 * texture(rng, size, 5)[..., None])
     gts = np.zeros(size, np.uint8)
     labelled = rng.choice(("cell", "nucleus", "both"))
     for label, (centre, width) in enumerate(grid(rng, size, int(rng.integers(1, 16)), 0.15), 1):
@@ -131,8 +132,8 @@ def cells_and_nuclei(rng: np.random.Generator) -> LabelledCase:
         cell = blob(size, centre, radii, rng.uniform(0, np.pi), 0.08, rng)
         within = centre + rng.uniform(-0.25, 0.25, 2) * radii
         nucleus = cell & blob(size, within, rng.uniform(0.35, 0.8, 2) * radii, rng.uniform(0, np.pi), 0.12, rng)
-        paint(image, cell, stain * (1 + 0.06 * texture(rng, size, 8)[..., None]), rng.uniform(0.5, 1.5))
-        paint(image, nucleus, dark * (1 + 0.15 * texture(rng, size, 5)[..., None]), rng.uniform(0.5, 1.5))
+        paint(image, cell, plasma, rng.uniform(0.5, 1.5))
+        paint(image, nucleus, chromatin, rng.uniform(0.5, 1.5))
         if labelled != "nucleus":
             gts[cell] = 2 * label - 1
         if labelled != "cell":
