@@ -54,12 +54,15 @@ def test_training_reads_them_and_weighs_them_by_pattern(root: Path):
         assert (batch.masks.sum(dim=(1, 2)) > 0).all()
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path, capsys):
-    (tmp_path / "file").write_text("")
-    assert main(["--out", str(tmp_path / "file")]) == EXIT_SETUP
-    error = capsys.readouterr().err
-    assert error.startswith(str(tmp_path / "file"))
-    assert error.count("\n") == 1
+def test_what_cannot_be_written_is_named_and_what_is_written_stays(tmp_path: Path, capsys):
+    first, second = list(DATASETS)[:2]
+    blocked = tmp_path / second
+    blocked.parent.mkdir()
+    blocked.write_text("of the user")
+    assert main(["--out", str(tmp_path), "--count", "1"]) == EXIT_SETUP
+    assert capsys.readouterr().err.startswith(f"{blocked}: cannot be written (")
+    assert blocked.read_text() == "of the user"
+    assert [path.parent for path in case_files(tmp_path)] == [tmp_path / first]
 
 
 def test_count_must_be_positive(tmp_path: Path, capsys):

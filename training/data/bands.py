@@ -39,8 +39,8 @@ def retina(rng: np.random.Generator) -> LabelledCase:
     grain = 1 + rng.uniform(0.1, 0.4) * texture(rng, size, rng.uniform(4, 14))
     echo[choroid] *= (grain * np.exp(-below / rng.uniform(15, 80)))[choroid]
     gts = _some_bands(rng, band, n)
-    for label, (position, boundary, radii) in enumerate(pockets, n + 1):
-        centre = (position, (edges[boundary, position] + edges[boundary + 1, position]) / 2)
+    for label, (column, layer, radii) in enumerate(pockets, n + 1):
+        centre = (column, (edges[layer, column] + edges[layer + 1, column]) / 2)
         pocket = blob(size, centre, radii, rng.normal(0, 0.2), 0.12, rng) & ~choroid & (band > 0)
         echo[pocket], gts[pocket] = levels[0] + rng.uniform(0, 25), label
     shade = np.exp(-rng.uniform(0, 1.2) * np.clip(np.arange(height)[:, None] - edges[0], 0, None) / height)
@@ -77,7 +77,7 @@ def tissue_layers(rng: np.random.Generator) -> LabelledCase:
 
 
 def _thickness(rng: np.random.Generator, n: int, width: int, most: float, room: float) -> np.ndarray:
-    """Thickness of n layers in each column, (n, W): 3 to `most` px, wavy, together about `room` px at most."""
+    """Thickness of n layers in each column, (n, W): about 3 to `most` px, wavy, `room` px in all at most."""
     thickness = np.exp(rng.uniform(np.log(3), np.log(most), (n, 1)))
     thickness = np.maximum(thickness * min(1, room / thickness.sum()), 3)
     scale = rng.uniform(60, 250)
@@ -103,12 +103,11 @@ def _band_map(edges: np.ndarray, height: int) -> np.ndarray:
 
 
 def _some_bands(rng: np.random.Generator, band: np.ndarray, n: int) -> np.ndarray:
-    """A label map with some of the layers; now and then neighbours are one object."""
-    objects = np.cumsum(rng.random(n) > 0.15)
+    """A label map with some of the layers, numbers 1 to n; now and then neighbours are one object."""
+    objects = np.cumsum([1, *(rng.random(n - 1) > 0.15)])
     labelled = rng.random(n + 1) < 0.6
     labelled[rng.choice(objects)] = True
-    numbers = np.where(labelled[objects], objects + 1, 0)
-    return np.array([0, *numbers, 0], np.uint8)[band]
+    return np.array([0, *np.where(labelled[objects], objects, 0), 0], np.uint8)[band]
 
 
 def _pockets(

@@ -78,3 +78,15 @@ def test_fluid_is_darker_than_what_surrounds_it():
                 darker.append(float(around.mean() - case.imgs[rows, columns].mean()))
     assert len(darker) > 5
     assert np.mean(np.array(darker) > 5) > 0.8
+
+
+def test_only_fluid_interrupts_a_layer():
+    """Down any column, between the ends of a layer, there is nothing but the layer and pockets, all labelled."""
+    for case in cases(retina):
+        labels = [label for label in np.unique(case.gts) if label]
+        wide = {label for label in labels if np.ptp(np.nonzero(case.gts == label)[1]) > 140}
+        for label in wide:
+            for column in np.unique(np.nonzero(case.gts == label)[1]):
+                rows = np.flatnonzero(case.gts[:, column] == label)
+                others = set(case.gts[rows[0] : rows[-1] + 1, column]) - {label}
+                assert not others & (wide | {0})
