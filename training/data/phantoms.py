@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-Point = tuple[float, float]
+from training.data.drawing import blob, grid, paint, polar, speckle, texture, to_uint8
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ def phantom_case_2d(size: tuple[int, int], n_boxes: int, seed: int, colour: bool
     """
     rng = np.random.default_rng(seed)
     gts = np.zeros(size, _label_type(n_boxes))
-    for label, (centre, cell) in enumerate(_grid(rng, size, n_boxes), 1):
+    for label, (centre, cell) in enumerate(grid(rng, size, n_boxes), 1):
         radii = np.maximum(rng.uniform(0.25, 0.4, 2) * cell, 1.5)
-        gts[_blob(size, centre, radii, rng.uniform(0, np.pi), 0.1, rng)] = label
-    image = 50 + 15 * _texture(rng, size, 8)
-    _paint(image, gts > 0, 160 + 15 * _texture(rng, size, 3))
+        gts[blob(size, centre, radii, rng.uniform(0, np.pi), 0.1, rng)] = label
+    image = 50 + 15 * texture(rng, size, 8)
+    paint(image, gts > 0, 160 + 15 * texture(rng, size, 3))
     image += rng.normal(0, 5, size)
     if colour:
         image = image[..., None] * np.float32([1.1, 0.9, 0.8])
-    return Phantom(_to_uint8(image), _boxes(gts, rng), gts)
+    return Phantom(to_uint8(image), _boxes(gts, rng), gts)
 
 
 def phantom_volume(shape: tuple[int, int, int], n_boxes: int, seed: int) -> Phantom:
@@ -64,89 +64,24 @@ def phantom_volume(shape: tuple[int, int, int], n_boxes: int, seed: int) -> Phan
     """
     rng = np.random.default_rng(seed)
     gts = np.zeros(shape, _label_type(n_boxes))
-    for label, (centre, cell) in enumerate(_grid(rng, shape[1:], n_boxes), 1):
+    for label, (centre, cell) in enumerate(grid(rng, shape[1:], n_boxes), 1):
         z, half_depth = rng.uniform(0.4, 0.6) * shape[0], rng.uniform(0.2, 0.35) * shape[0]
         radii = np.maximum((half_depth, *rng.uniform(0.3, 0.4, 2) * cell), 1.5)
         gts[_ellipsoid(shape, (z, centre[1], centre[0]), radii)] = label
-    imgs = np.stack([50 + 15 * _texture(rng, shape[1:], 8) for _ in range(shape[0])])
+    imgs = np.stack([50 + 15 * texture(rng, shape[1:], 8) for _ in range(shape[0])])
     imgs[gts > 0] += 110
     imgs += rng.normal(0, 5, shape)
-    return Phantom(_to_uint8(imgs), _boxes(gts, rng), gts, np.float32([2, 1, 1]))
-
-
-def _grid(rng: np.random.Generator, size: tuple[int, int], n: int, jitter: float = 0.1) -> list[tuple[Point, float]]:
-    """n (centre, cell size) of a grid of square cells over the image, moved by up to `jitter` of a cell."""
-    height, width = size
-    columns = next(c for c in range(1, n + width + 1) if c * max(1, int(height * c / width)) >= n)
-    rows = max(1, -(-n // columns))
-    cell = min(height / rows, width / columns)
-    places = [((i % columns + 0.5) * width / columns, (i // columns + 0.5) * height / rows) for i in range(n)]
-    moves = rng.uniform(-jitter, jitter, (n, 2))
-    return [((x + j * cell, y + k * cell), cell) for (x, y), (j, k) in zip(places, moves, strict=True)]
-
-
-# --- drawing ---
+    return Phantom(to_uint8(imgs), _boxes(gts, rng), gts, np.float32([2, 1, 1]))
 
 
 def _label_type(n: int) -> type[np.unsignedinteger]:
     return np.uint8 if n <= np.iinfo(np.uint8).max else np.uint16
 
 
-def _to_uint8(image: np.ndarray) -> np.ndarray:
-    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
-
-
-def _texture(rng: np.random.Generator, size: tuple[int, int], scale: float) -> np.ndarray:
-    """Smooth noise (H, W), float32, mean 0 and standard deviation 1, with features about `scale` pixels wide."""
-    coarse = rng.normal(size=[int(side / scale) + 4 for side in size]).astype(np.float32)
-    height, width = size
-    fine = cv2.resize(coarse, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[:height, :width]
-    return (fine - fine.mean()) / (fine.std() + 1e-6)
-
-
-def _polar(size: tuple[int, int], centre: Point, radii: Sequence[float], angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (1 on the ellipse) and direction of every pixel in the frame of a rotated ellipse, each (H, W)."""
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    x, y = x - centre[0], y - centre[1]
-    u = (x * np.cos(angle) + y * np.sin(angle)) / radii[0]
-    v = (y * np.cos(angle) - x * np.sin(angle)) / radii[1]
-    return np.hypot(u, v), np.arctan2(v, u)
-
-
-def _blob(
-    size: tuple[int, int],
-    centre: Point,
-    radii: Sequence[float],
-    angle: float = 0.0,
-    waviness: float = 0.0,
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Bool (H, W): an ellipse around `centre` (x, y), its outline wavy by the fraction `waviness` of its radius."""
-    reach = int(2 * max(radii)) + 2
-    left, top = (max(int(c) - reach, 0) for c in centre)
-    window = np.s_[top : int(centre[1]) + reach, left : int(centre[0]) + reach]
-    mask = np.zeros(size, bool)
-    radius, direction = _polar(mask[window].shape, (centre[0] - left, centre[1] - top), radii, angle)
-    edge = np.ones_like(radius)
-    if rng is not None:
-        for frequency in range(2, 7):
-            amplitude, phase = rng.normal(0, waviness / frequency), rng.uniform(0, 2 * np.pi)
-            edge += amplitude * np.cos(frequency * direction + phase)
-    mask[window] = radius < edge
-    return mask
-
-
 def _ellipsoid(shape: tuple[int, int, int], centre: Sequence[float], radii: Sequence[float]) -> np.ndarray:
     """Bool (D, H, W), `centre` and `radii` in voxels, z y x."""
     axes = np.ogrid[tuple(slice(side) for side in shape)]
     return sum(((axis - c) / r) ** 2 for axis, c, r in zip(axes, centre, radii, strict=True)) < 1
-
-
-def _paint(image: np.ndarray, mask: np.ndarray, value: np.ndarray | float, softness: float = 1.0) -> None:
-    """Paint `value` where `mask` is, in place; the edge is blurred with a standard deviation of `softness` pixels."""
-    alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), softness)
-    alpha = alpha if image.ndim == 2 else alpha[..., None]
-    image += alpha * (value - image)
 
 
 def _boxes(gts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -169,92 +104,86 @@ def ct_slice(rng: np.random.Generator) -> Phantom:
     """An abdominal CT slice, level 40 and width 400: liver, spleen, both kidneys, aorta."""
     size = (512, 512)
     organs = [
-        (_blob(size, (168, 226), (92, 80), 0.5, 0.1, rng), 175),
-        (_blob(size, (382, 250), (38, 62), 0.3, 0.08, rng), 190),
-        (_blob(size, (175, 335), (31, 42), 0.3, 0.05, rng), 215),
-        (_blob(size, (335, 335), (31, 42), -0.3, 0.05, rng), 215),
-        (_blob(size, (265, 290), (17, 17), 0, 0.02, rng), 232),
+        (blob(size, (168, 226), (92, 80), 0.5, 0.1, rng), 175),
+        (blob(size, (382, 250), (38, 62), 0.3, 0.08, rng), 190),
+        (blob(size, (175, 335), (31, 42), 0.3, 0.05, rng), 215),
+        (blob(size, (335, 335), (31, 42), -0.3, 0.05, rng), 215),
+        (blob(size, (265, 290), (17, 17), 0, 0.02, rng), 232),
     ]
     image = np.zeros(size, np.float32)
-    _paint(image, _blob(size, (256, 262), (228, 172), 0, 0.02, rng), 42)  # fat under the skin
-    _paint(image, _blob(size, (256, 264), (206, 148), 0, 0.02, rng), 138)  # muscle
-    _paint(image, _blob(size, (256, 255), (188, 130), 0, 0.02, rng), 55)  # fat around the organs
+    paint(image, blob(size, (256, 262), (228, 172), 0, 0.02, rng), 42)  # fat under the skin
+    paint(image, blob(size, (256, 264), (206, 148), 0, 0.02, rng), 138)  # muscle
+    paint(image, blob(size, (256, 255), (188, 130), 0, 0.02, rng), 55)  # fat around the organs
     for x, y in rng.uniform((215, 160), (340, 245), (9, 2)):  # bowel, some of it with gas
         loop = rng.uniform(12, 22)
-        _paint(image, _blob(size, (x, y), (loop, loop), 0, 0.1, rng), 130)
+        paint(image, blob(size, (x, y), (loop, loop), 0, 0.1, rng), 130)
         if rng.random() < 0.4:
-            _paint(image, _blob(size, (x, y), (loop / 2, loop / 2), 0, 0.1, rng), 0)
-    _paint(image, _blob(size, (256, 355), (33, 27), 0, 0.05, rng), 250)  # vertebra: cortex, marrow, canal
-    _paint(image, _blob(size, (256, 353), (28, 22), 0, 0.05, rng), 200)
-    _paint(image, _blob(size, (256, 388), (13, 10)), 120)
+            paint(image, blob(size, (x, y), (loop / 2, loop / 2), 0, 0.1, rng), 0)
+    paint(image, blob(size, (256, 355), (33, 27), 0, 0.05, rng), 250)  # vertebra: cortex, marrow, canal
+    paint(image, blob(size, (256, 353), (28, 22), 0, 0.05, rng), 200)
+    paint(image, blob(size, (256, 388), (13, 10)), 120)
     gts = np.zeros(size, np.uint8)
     for label, (organ, value) in enumerate(organs, 1):
         gts[organ & (gts == 0)] = label
-        _paint(image, gts == label, value + 3 * _texture(rng, size, 12))
-    image += 7 * _texture(rng, size, 2) * (image > 5)
-    return Phantom(_to_uint8(image), _boxes(gts, rng), gts)
+        paint(image, gts == label, value + 3 * texture(rng, size, 12))
+    image += 7 * texture(rng, size, 2) * (image > 5)
+    return Phantom(to_uint8(image), _boxes(gts, rng), gts)
 
 
 def dermoscopy(rng: np.random.Generator) -> Phantom:
     """A pigmented lesion on skin, with hairs and a vignette; colour."""
     size = (384, 512)
-    lesion = _blob(size, (265, 190), (118, 92), 0.4, 0.16, rng)
-    skin = np.float32([222, 172, 148]) + np.float32([7, 8, 8]) * _texture(rng, size, 40)[..., None]
-    skin += 3 * _texture(rng, size, 3)[..., None]
-    pigment = np.float32([128, 78, 58]) + np.float32([26, 20, 16]) * _texture(rng, size, 22)[..., None]
-    pigment += 9 * _texture(rng, size, 4)[..., None]
+    lesion = blob(size, (265, 190), (118, 92), 0.4, 0.16, rng)
+    skin = np.float32([222, 172, 148]) + np.float32([7, 8, 8]) * texture(rng, size, 40)[..., None]
+    skin += 3 * texture(rng, size, 3)[..., None]
+    pigment = np.float32([128, 78, 58]) + np.float32([26, 20, 16]) * texture(rng, size, 22)[..., None]
+    pigment += 9 * texture(rng, size, 4)[..., None]
     image = skin.copy()
-    _paint(image, lesion, pigment, softness=4)
-    _paint(image, _blob(size, (240, 165), (44, 34), 0.8, 0.2, rng), pigment * 0.62, softness=7)
+    paint(image, lesion, pigment, softness=4)
+    paint(image, blob(size, (240, 165), (44, 34), 0.8, 0.2, rng), pigment * 0.62, softness=7)
     for start in rng.uniform((0, 0), (512, 384), (14, 2)):
         hair = np.zeros(size, np.uint8)
         heading = rng.uniform(0, 2 * np.pi) + np.linspace(0, rng.normal(0, 0.8), 60)
         steps = np.cumsum(4 * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
         cv2.polylines(hair, [np.rint(start + steps).astype(np.int32)], False, 1, 1, cv2.LINE_AA)
-        _paint(image, hair > 0, np.float32([60, 42, 36]), softness=0.8)
-    distance, _ = _polar(size, (256, 192), (330, 300), 0)
+        paint(image, hair > 0, np.float32([60, 42, 36]), softness=0.8)
+    distance, _ = polar(size, (256, 192), (330, 300), 0)
     image *= np.clip(1.25 - 0.5 * distance**2, 0.2, 1)[..., None]
     image += rng.normal(0, 2.5, image.shape)
     gts = lesion.astype(np.uint8)
-    return Phantom(_to_uint8(image), _boxes(gts, rng), gts)
+    return Phantom(to_uint8(image), _boxes(gts, rng), gts)
 
 
 def microscopy(rng: np.random.Generator) -> Phantom:
     """Forty stained nuclei in tissue; colour."""
     size, n = (400, 480), 40
-    fibres = _texture(rng, size, 14)[..., None]
-    image = np.float32([226, 176, 205]) + np.float32([10, 18, 10]) * fibres + 6 * _texture(rng, size, 3)[..., None]
+    fibres = texture(rng, size, 14)[..., None]
+    image = np.float32([226, 176, 205]) + np.float32([10, 18, 10]) * fibres + 6 * texture(rng, size, 3)[..., None]
     gts, shade = np.zeros(size, np.uint8), np.zeros(size, np.float32)
-    for label, (centre, cell) in enumerate(_grid(rng, size, n, jitter=0.22), 1):
-        nucleus = _blob(size, centre, rng.uniform(0.22, 0.36, 2) * cell, rng.uniform(0, np.pi), 0.07, rng)
+    for label, (centre, cell) in enumerate(grid(rng, size, n, jitter=0.22), 1):
+        nucleus = blob(size, centre, rng.uniform(0.22, 0.36, 2) * cell, rng.uniform(0, np.pi), 0.07, rng)
         gts[nucleus], shade[nucleus] = label, rng.uniform(0.85, 1.15)
     shade = cv2.dilate(shade, np.ones((7, 7)))  # the soft edge reaches beyond the nucleus
-    chromatin = np.float32([15, 12, 15]) * _texture(rng, size, 4)[..., None]
-    _paint(image, gts > 0, shade[..., None] * np.float32([104, 62, 140]) + chromatin, softness=1.2)
+    chromatin = np.float32([15, 12, 15]) * texture(rng, size, 4)[..., None]
+    paint(image, gts > 0, shade[..., None] * np.float32([104, 62, 140]) + chromatin, softness=1.2)
     image += rng.normal(0, 3, image.shape)
-    return Phantom(_to_uint8(image), _boxes(gts, rng), gts)
+    return Phantom(to_uint8(image), _boxes(gts, rng), gts)
 
 
 def ultrasound(rng: np.random.Generator) -> Phantom:
     """A dark lesion between layers of tissue: speckle, attenuation, enhancement behind the lesion."""
     size = (360, 480)
     depth = np.linspace(0, 1, size[0], dtype=np.float32)[:, None] * np.ones(size, np.float32)
-    lesion = _blob(size, (245, 165), (84, 56), 0.15, 0.08, rng)
-    echo = (
-        0.42 + 0.1 * np.sin(2 * np.pi * (depth * 7 + 0.15 * _texture(rng, size, 90))) + 0.07 * _texture(rng, size, 25)
-    )
-    _paint(echo, depth < 0.07, 0.65, softness=5)  # skin
-    _paint(echo, np.abs(depth - 0.8 - 0.02 * _texture(rng, size, 80)) < 0.02, 0.9, softness=3)  # fascia
+    lesion = blob(size, (245, 165), (84, 56), 0.15, 0.08, rng)
+    echo = 0.42 + 0.1 * np.sin(2 * np.pi * (depth * 7 + 0.15 * texture(rng, size, 90))) + 0.07 * texture(rng, size, 25)
+    paint(echo, depth < 0.07, 0.65, softness=5)  # skin
+    paint(echo, np.abs(depth - 0.8 - 0.02 * texture(rng, size, 80)) < 0.02, 0.9, softness=3)  # fascia
     behind = (np.arange(size[0])[:, None] > 200) & (np.abs(np.arange(size[1]) - 245) < 62)
     echo *= 1 + 0.7 * cv2.GaussianBlur(behind.astype(np.float32), (0, 0), 12)
-    _paint(echo, lesion, 0.1, softness=2)
-    # Fully developed speckle is the magnitude of a complex Gaussian field, blurred more across the beam than along it.
-    waves = [cv2.GaussianBlur(rng.normal(size=size).astype(np.float32), (0, 0), 2.6, sigmaY=1.4) for _ in range(2)]
-    speckle = np.hypot(*waves)
-    speckle /= speckle.mean()
-    image = 190 * (np.clip(echo, 0.02, None) * (1 - 0.5 * depth)) ** 0.9 * (0.35 + 0.65 * speckle)
+    paint(echo, lesion, 0.1, softness=2)
+    image = 190 * (np.clip(echo, 0.02, None) * (1 - 0.5 * depth)) ** 0.9 * (0.35 + 0.65 * speckle(rng, size, 2.6, 1.4))
     gts = lesion.astype(np.uint8)
-    return Phantom(_to_uint8(image), _boxes(gts, rng), gts)
+    return Phantom(to_uint8(image), _boxes(gts, rng), gts)
 
 
 def ct_volume(rng: np.random.Generator) -> Phantom:
@@ -271,34 +200,34 @@ def ct_volume(rng: np.random.Generator) -> Phantom:
     imgs = np.zeros(shape, np.float32)
     for z, image in enumerate(imgs):
         growth = 1 + 0.05 * np.sin(z / 9)
-        _paint(image, _blob(shape[1:], (96, 90), (86 * growth, 66 * growth)), 42)
-        _paint(image, _blob(shape[1:], (96, 91), (78 * growth, 57 * growth)), 138)
-        _paint(image, _blob(shape[1:], (96, 88), (71 * growth, 50 * growth)), 60)
-        _paint(image, _blob(shape[1:], (96, 126), (13, 10)), 245)
-        _paint(image, _blob(shape[1:], (96, 125), (10, 7)), 195)
+        paint(image, blob(shape[1:], (96, 90), (86 * growth, 66 * growth)), 42)
+        paint(image, blob(shape[1:], (96, 91), (78 * growth, 57 * growth)), 138)
+        paint(image, blob(shape[1:], (96, 88), (71 * growth, 50 * growth)), 60)
+        paint(image, blob(shape[1:], (96, 126), (13, 10)), 245)
+        paint(image, blob(shape[1:], (96, 125), (10, 7)), 195)
         for label, (_, _, value) in enumerate(organs, 1):
-            _paint(image, gts[z] == label, value, softness=0.7)
-        image += 7 * _texture(rng, shape[1:], 1.5) * (image > 5)
-    return Phantom(_to_uint8(imgs), _boxes(gts, rng), gts, np.float32([5, 2, 2]))
+            paint(image, gts[z] == label, value, softness=0.7)
+        image += 7 * texture(rng, shape[1:], 1.5) * (image > 5)
+    return Phantom(to_uint8(imgs), _boxes(gts, rng), gts, np.float32([5, 2, 2]))
 
 
 def radiograph(rng: np.random.Generator) -> Phantom:
     """A chest radiograph of 12 bits stored in 16: both lungs."""
     size = (448, 448)
-    heart = _blob(size, (258, 276), (72, 60), 0.5, 0.05, rng)
-    left = _blob(size, (140, 212), (66, 122), 0.1, 0.05, rng) & ~heart
-    right = _blob(size, (308, 212), (66, 122), -0.1, 0.05, rng) & ~heart
+    heart = blob(size, (258, 276), (72, 60), 0.5, 0.05, rng)
+    left = blob(size, (140, 212), (66, 122), 0.1, 0.05, rng) & ~heart
+    right = blob(size, (308, 212), (66, 122), -0.1, 0.05, rng) & ~heart
     density = np.full(size, 0.2, np.float32)
-    _paint(density, _blob(size, (224, 300), (205, 290), 0, 0.02, rng), 0.72, softness=6)  # chest and shoulders
-    _paint(density, left | right, 0.3 + 0.03 * _texture(rng, size, 30), softness=3)
+    paint(density, blob(size, (224, 300), (205, 290), 0, 0.02, rng), 0.72, softness=6)  # chest and shoulders
+    paint(density, left | right, 0.3 + 0.03 * texture(rng, size, 30), softness=3)
     for x, tilt in ((128, 0.28), (322, -0.28)):
         for y in range(85, 350, 33):
-            radius, direction = _polar(size, (x, y + 40), (92, 46), tilt)
+            radius, direction = polar(size, (x, y + 40), (92, 46), tilt)
             rib = (np.abs(radius - 1) < 0.075) & (direction < 0)
             density += 0.055 * cv2.GaussianBlur(rib.astype(np.float32), (0, 0), 2)
-    _paint(density, _blob(size, (224, 230), (22, 230)), 0.85, softness=6)  # spine and mediastinum
-    _paint(density, heart, 0.82, softness=3)
-    image = 4095 * np.clip(density + 0.012 * _texture(rng, size, 2), 0, 1)
+    paint(density, blob(size, (224, 230), (22, 230)), 0.85, softness=6)  # spine and mediastinum
+    paint(density, heart, 0.82, softness=3)
+    image = 4095 * np.clip(density + 0.012 * texture(rng, size, 2), 0, 1)
     gts = (left + 2 * (right & ~left)).astype(np.uint8)
     return Phantom(image.astype(np.uint16), _boxes(gts, rng), gts)
 
