@@ -9,6 +9,7 @@ to the nearest, it tells what training has changed:
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,14 @@ def integers(graph: onnx.GraphProto) -> dict[str, Array]:
 
 
 def unsigned(graph: onnx.GraphProto) -> str:
-    """How many of the quantized activations have no sign bit: `35 of 57`."""
+    """How many of the inputs that layers quantize have no sign bit: `35 of 57`."""
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    zero_points = [types[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]
-    return f"{zero_points.count(onnx.TensorProto.UINT8)} of {len(zero_points)}"
+    uses = Counter(name for node in graph.node for name in node.input)
+    counts: Counter[int] = Counter()  # by type; layers that quantize the same tensor alike share the operation
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] not in types:
+            counts[types[node.input[2]]] += uses[node.output[0]]
+    return f"{counts[onnx.TensorProto.UINT8]} of {counts.total()}"
 
 
 def main(arguments: list[str] | None = None) -> int:
