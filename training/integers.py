@@ -1,4 +1,5 @@
-"""Compares the integers of two int8 pairs: how many weights are the same in both, and by how much the others differ.
+"""Compares the integers of two int8 pairs: how many weights are the same in both and by how much the others differ, and
+how many activations have no sign bit.
 
 With the pair that `training.qat --calibrate-only` writes of the same checkpoint, whose integers are its weights rounded
 to the nearest, it tells what training has changed:
@@ -8,6 +9,7 @@ to the nearest, it tells what training has changed:
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,27 +35,28 @@ def compared(first: Path, second: Path) -> str:
 
 def line_of(first: Path, second: Path) -> str:
     """How the integers of two files differ, in words; zeros in both are left out, which export adds some of."""
-    ours, theirs = integers(first), integers(second)
+    graphs = [read_graph(path) for path in (first, second)]
+    ours, theirs = map(integers, graphs)
     shapes = [{name: weight.shape for name, weight in weights.items()} for weights in (ours, theirs)]
     if not ours or shapes[0] != shapes[1]:
         raise ValueError(f"{first}, {second}: no int8 weights, or not of the same layers")
-    pairs = [np.stack([ours[name].ravel(), theirs[name].ravel()]).astype(int) for name in ours]
-    both = np.concatenate(pairs, axis=1)
-    both = both[:, both.any(axis=0)]
-    steps = np.abs(both[0] - both[1])
+    both = np.concatenate([np.stack([ours[name].ravel(), theirs[name].ravel()]) for name in ours], axis=1).astype(int)
+    steps = np.abs(np.subtract(*both[:, both.any(axis=0)]))
     share = f"{(steps == 0).mean():.2%} of {steps.size:,} integers of {len(ours)} layers are equal"
-    return f"{share}, the others differ by {steps.max()} at most" if steps.any() else share
+    others = f", the others differ by {steps.max()} at most" if steps.any() else ""
+    return f"{share}{others}; activations without a sign bit: {' and '.join(map(unsigned, graphs))}"
 
 
-def integers(path: Path) -> dict[str, Array]:
-    """The int8 weights of a QCDQ graph by the names of their scales, which are those of the layers.
-
-    Raises ValueError, naming the file, where it is no such graph.
-    """
+def read_graph(path: Path) -> onnx.GraphProto:
+    """Raises ValueError, naming the file, where it is none."""
     try:
-        graph = onnx.load(path).graph
+        return onnx.load(path).graph
     except (OSError, DecodeError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def integers(graph: onnx.GraphProto) -> dict[str, Array]:
+    """The int8 weights of a QCDQ graph by the names of their scales, which are those of the layers."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     weights = {
         node.input[1]: numpy_helper.to_array(constants[node.input[0]])
@@ -61,6 +64,17 @@ def integers(path: Path) -> dict[str, Array]:
         if node.op_type == "DequantizeLinear" and node.input[0] in constants
     }
     return {name: weight for name, weight in weights.items() if weight.dtype == np.int8}
+
+
+def unsigned(graph: onnx.GraphProto) -> str:
+    """How many of the inputs that layers quantize have no sign bit: `35 of 57`."""
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    uses = Counter(name for node in graph.node for name in node.input)
+    counts: Counter[int] = Counter()  # by type; layers that quantize the same tensor alike share the operation
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] not in types:
+            counts[types[node.input[2]]] += uses[node.output[0]]
+    return f"{counts[onnx.TensorProto.UINT8]} of {counts.total()}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,12 @@ Event = tuple[str, str, float, float]  # stage, thread, start, end; seconds
 
 MAIN = "MainThread"
 ENCODER = "encoder.onnx"
+WEIGHTED = ("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected")
+PURPOSES = {
+    **dict.fromkeys(("MatMul", "Softmax"), "attention in products and softmax"),
+    **dict.fromkeys(("Transpose", "Pad", "Gather", "Reorder"), "transposes, pads, gathers and reorders"),
+    "MVN": "layer normalisation",
+}
 
 
 def profile(place: Workplace, case: CaseSpec, pairs: Mapping[str, Path], repeats: int) -> None:
@@ -28,7 +34,9 @@ def profile(place: Workplace, case: CaseSpec, pairs: Mapping[str, Path], repeats
         print(f"\n{name}: {case.name}, the quickest of {repeats} cold runs; indented stages lie within the one above")
         place.report(f"profile_stages_{name}", cold_run_rows(path, pair, place, repeats))
         print(f"\n{name}: encoder, one image, warm")
-        place.report(f"profile_encoder_{name}", operation_rows(pair / ENCODER, place.env))
+        rows = operation_rows(pair / ENCODER, place.env)
+        place.report(f"profile_encoder_{name}", rows)
+        place.report(f"profile_encoder_{name}_by_purpose", purpose_rows(rows))
 
 
 def cold_run_rows(case: Path, pair: Path, place: Workplace, repeats: int) -> list[Row]:
@@ -50,7 +58,8 @@ def cold_run_rows(case: Path, pair: Path, place: Workplace, repeats: int) -> lis
 
 
 def stage_rows(events: list[Event]) -> list[Row]:
-    """One row per stage and thread, by first start: when it first began, how long all its calls took, how many.
+    """One row per stage and thread, by first start: when it first began, how long all its calls took, when the last of
+    them ended, how many they were.
 
     A stage that lies within others of its thread is indented.
     """
@@ -65,6 +74,7 @@ def stage_rows(events: list[Event]) -> list[Row]:
             "thread": "main" if thread == MAIN else thread,
             "begins_ms": 1000 * (calls[0][2] - origin),
             "takes_ms": 1000 * sum(end - start for _, _, start, end in calls),
+            "ends_ms": 1000 * (max(end for *_, end in calls) - origin),
             "calls": len(calls),
         }
         for (stage, thread), calls in groups.items()
@@ -84,3 +94,22 @@ def operation_rows(onnx: Path, env: dict[str, str]) -> list[Row]:
         {"operation": kind, "executed_as": how, "nodes": nodes, "ms": ms, "percent": 100 * ms / total}
         for kind, how, nodes, ms in kinds
     ]
+
+
+def purpose_rows(operations: list[Row]) -> list[Row]:
+    """The rows of `operation_rows` added up by what the operations are for, dearest first, and their sum."""
+    sums: dict[str, float] = defaultdict(float)
+    for row in operations:
+        sums[purpose_of(row["operation"])] += row["ms"]
+    ordered = sorted(sums.items(), key=lambda entry: -entry[1])
+    return [{"what": what, "ms": ms} for what, ms in [*ordered, ("all", sum(sums.values()))]]
+
+
+def purpose_of(operation: str) -> str:
+    """What an operation is for, by the name that `training.benchmark.operations` gives it."""
+    kind, *fused = operation.split(" + ")
+    if kind.startswith(WEIGHTED):
+        return "convolutions and linear layers with GELU" if "gelu" in fused else "other convolutions and linear layers"
+    if "softmax" in fused:
+        return "attention in one operation"
+    return PURPOSES.get(kind, "sums, activations and rounding between layers")

@@ -95,6 +95,8 @@ def calibrated(config: TrainConfig) -> nn.Module:
         CaseError: the training data cannot be used.
         ValueError: as `make_model` and `calibrate` do.
     """
+    if config.threads:
+        torch.set_num_threads(config.threads)
     model = make_model(config)
     set_scales(model, config, Loader(config.data.with_boxes_of(model)), None)
     return model.eval()

@@ -26,7 +26,7 @@ from training.benchmark.processes import (
     python,
     run_process,
 )
-from training.benchmark.profile import stage_rows
+from training.benchmark.profile import purpose_rows, stage_rows
 from training.benchmark.tables import text_table
 from training.benchmark.zoom_table import zoom_rows
 
@@ -150,6 +150,32 @@ def test_stages_within_others_are_indented():
     ]
     assert rows[2]["begins_ms"] == pytest.approx(200)
     assert rows[2]["takes_ms"] == pytest.approx(300)
+    assert rows[2]["ends_ms"] == pytest.approx(600)
+
+
+def test_operations_are_added_up_by_what_they_are_for():
+    milliseconds = {
+        "FullyConnectedQuantizedLegacy + gelu": 5.0,
+        "GroupConvolution + gelu": 4.0,
+        "Convolution": 8.0,
+        "Subgraph + softmax": 7.0,
+        "MatMul": 3.0,
+        "Softmax": 3.0,
+        "Subgraph + gelu": 2.0,
+        "Subgraph": 1.0,
+        "Transpose": 2.0,
+        "MVN": 1.5,
+    }
+    assert purpose_rows([{"operation": name, "ms": ms} for name, ms in milliseconds.items()]) == [
+        {"what": "convolutions and linear layers with GELU", "ms": 9.0},
+        {"what": "other convolutions and linear layers", "ms": 8.0},
+        {"what": "attention in one operation", "ms": 7.0},
+        {"what": "attention in products and softmax", "ms": 6.0},
+        {"what": "sums, activations and rounding between layers", "ms": 3.0},
+        {"what": "transposes, pads, gathers and reorders", "ms": 2.0},
+        {"what": "layer normalisation", "ms": 1.5},
+        {"what": "all", "ms": 36.5},
+    ]
 
 
 def test_operations_are_named_with_what_is_dear_in_them():
@@ -190,6 +216,10 @@ def test_short_run_of_the_command(shared_data, tmp_path, capsys):
     with (tmp_path / "out" / "profile_encoder_light.csv").open() as file:
         operations = list(csv.DictReader(file))
     assert sum(float(row["percent"]) for row in operations) == pytest.approx(100)
+    with (tmp_path / "out" / "profile_encoder_light_by_purpose.csv").open() as file:
+        *_, (whole, milliseconds, *_) = csv.reader(file)
+    assert whole == "all"
+    assert float(milliseconds) == pytest.approx(sum(float(row["ms"]) for row in operations))
     assert any(row["operation"] == "Convolution" for row in operations)
 
 
