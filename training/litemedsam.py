@@ -12,7 +12,7 @@ from inference.errors import CaseError, SetupError
 from inference.model.metadata import AFTER_PADDING
 from training.data.loader import open_data
 from training.export.pair import export_pair
-from training.export.post_training import export_calibrated, recipe_of
+from training.export.post_training import choice_of, export_calibrated
 from training.model.checkpoint import CheckpointError, load_model, split_checkpoint
 from training.scoring.validation import ValidationConfig
 from training.trainer.checks import check_run, check_writable
@@ -75,7 +75,7 @@ def quantize_all(args: argparse.Namespace, last: Path) -> dict[str, Path]:
     floating = args.runs / "stage0" / BEST
     export_pair(load_model(last), args.runs / "int8")
     model = load_model(floating)
-    export_calibrated(model, args.root, args.runs / "ptq", recipe_of(model), args.images)
+    export_calibrated(model, args.root, args.runs / "ptq", choice_of(model), args.images)
     split_checkpoint(args.runs / "stage0" / BEST_HALF, args.runs / FLOATING)
     stages = {f"stage {stage}": args.runs / f"stage{stage}" / BEST for stage in (1, 2, 3)}
     return {"float": floating, **stages, EXPORTED: args.runs / "int8", "PTQ": args.runs / "ptq"}

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from inference.errors import CaseError
-from training.export.post_training import IMAGES, export_calibrated, recipe_of
+from training.export.post_training import IMAGES, choice_of, export_calibrated
 from training.model.arguments import add_model, add_normalise
 from training.model.checkpoint import CheckpointError, load_model
 
@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         model = load_model(options.checkpoint, options.model)
         if hasattr(model, "recipe"):
             raise CheckpointError(f"{options.checkpoint}: is quantized already; give a floating-point checkpoint")
-        recipe = recipe_of(model, options.config)
+        choice = choice_of(model, options.config)
         calibrated = export_calibrated(
-            model, options.root, options.out, recipe, options.images, options.normalise, options.seed
+            model, options.root, options.out, choice, options.images, options.normalise, options.seed
         )
     except (CaseError, CheckpointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from inference.errors import CaseError
 from training.data.labelled_case import LabelledCase, case_files, read_labelled_case, write_labelled_case
 from training.data.targets import TargetConfig, find_targets
 from training.export.pair import export_pair
-from training.export.post_training import export_calibrated, recipe_of
+from training.export.post_training import choice_of, export_calibrated
 from training.model.checkpoint import CheckpointError, load_model
 from training.scoring.csv_table import write_csv
 from training.scoring.folder import evaluate_folder, summarise
@@ -112,7 +112,7 @@ def run_all(out: Path) -> pd.DataFrame:
     export_pair(load_model(init), out / "int8")
     rows.append({"run": EXPORTED, "DSC": score_through_predict_sh(out / "int8", out)})
     floating = load_model(out / STAGES[0] / BEST)
-    export_calibrated(floating, out / "data", out / "ptq", recipe_of(floating), IMAGES)
+    export_calibrated(floating, out / "data", out / "ptq", choice_of(floating), IMAGES)
     rows.append({"run": "post-training quantization", "DSC": score_through_predict_sh(out / "ptq", out)})
     return pd.DataFrame(rows)
 

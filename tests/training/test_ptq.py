@@ -7,7 +7,7 @@ import pytest
 from tests.support.data_root import write_ct_and_ultrasound
 from tests.support.small_sam import narrow_litemedsam, small_sam
 from training import ptq
-from training.export.post_training import CONFIGS, recipe_of
+from training.export.post_training import CONFIGS, EVERYTHING, choice_of
 from training.model import checkpoint
 from training.model.checkpoint import save_checkpoint
 from training.quantization import Recipe, expect_scales, quantize
@@ -37,20 +37,26 @@ def test_the_checkpoint_is_calibrated_as_asked_for(float_checkpoint, tmp_path, m
     monkeypatch.setattr(ptq, "export_calibrated", lambda model, *how: asked.append((model.name, *how)) or 7)
     arguments = ["--checkpoint", str(float_checkpoint), "--root", "tree", "--out", str(tmp_path)]
     assert ptq.main([*arguments, "--images", "9", "--normalise", "before_padding", "--seed", "3"]) == 0
-    assert asked == [("small", Path("tree"), tmp_path, Recipe(), 9, "before_padding", 3)]
+    assert asked == [("small", Path("tree"), tmp_path, EVERYTHING, 9, "before_padding", 3)]
     assert capsys.readouterr().out.endswith("of small, calibrated on 7 images\n")
 
 
 @pytest.mark.parametrize("stage", ["litemedsam_stage{}.yaml", "stage{}.yaml"])
 def test_layers_are_those_of_the_stages(stage):
     model = narrow_litemedsam()
-    recipes = [recipe_of(model, CONFIGS / stage.format(number)) for number in (1, 2, 3)]
+    recipes = [choice_of(model, CONFIGS / stage.format(number)).recipe for number in (1, 2, 3)]
     trained = [read_config(CONFIGS / stage.format(number), ["init=any.pt"]).quantization for number in (1, 2, 3)]
     assert recipes == trained == [trained[0]] * 3
-    assert recipe_of(model) == recipe_of(model, CONFIGS / "litemedsam_stage3.yaml")
+    assert choice_of(model) == choice_of(model, CONFIGS / "litemedsam_stage3.yaml")
     layers = chosen_layers(model, trained[0])
     assert ("mask_decoder.mask_product" in layers) == (stage == "stage{}.yaml")
     assert "mask_decoder.iou_prediction_head.layers.0" in layers
+
+
+def test_data_sets_are_shown_as_often_as_the_stage_shows_them():
+    model = narrow_litemedsam()
+    assert choice_of(model).dataset_weights == {"Fundus/*_vessels": 0.1}
+    assert choice_of(model, CONFIGS / "stage3.yaml").dataset_weights == {}  # the paper's: all alike
 
 
 def test_a_configuration_without_a_choice_of_layers_is_named(float_checkpoint, tmp_path, capsys):

@@ -40,35 +40,50 @@ from nncf.quantization.advanced_parameters import QuantizationParameters  # noqa
 Inputs = dict[str, np.ndarray]
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-# Whose `quantization` says what is quantized of a model, as in its quantization-aware training; of others everything.
+# Which say what is quantized of a model, and what it is shown, as in its quantization-aware training.
 STAGES = {"litemedsam": CONFIGS / "litemedsam_stage3.yaml", "light": CONFIGS / "light_stage3.yaml"}
 IMAGES = 300  # for calibration
-DATASET_WEIGHTS = {"Fundus/*_vessels": 0.1}  # as in training: light.yaml
 CLIPS = 60  # of five slices, for the calibration of the volume decoder
 
 
-def recipe_of(model: nn.Module, config: Path | None = None) -> Recipe:
-    """What is quantized of a model: as a stage's configuration says, or the one of `STAGES`.
+class StageChoice(NamedTuple):
+    """What post-training quantization takes from a stage of training.
+
+    recipe: which layers are quantized; numbers of bits, signs and scales are NNCF's own. dataset_weights: how often
+    data sets are shown (`training.data.sampling.SamplingConfig`).
+    """
+
+    recipe: Recipe
+    dataset_weights: dict[str, float]
+
+
+EVERYTHING = StageChoice(Recipe(), {})  # all layers, all data sets alike
+
+
+def choice_of(model: nn.Module, config: Path | None = None) -> StageChoice:
+    """The choice of a stage's configuration: the given one, or the model's own (`STAGES`); of other models everything.
 
     Raises ValueError, naming the file, where it says nothing that can be used.
     """
     config = config or STAGES.get(model.name)
     if config is None:
-        return Recipe()
+        return EVERYTHING
     try:
-        recipe = Recipe.from_dict(yaml.safe_load(config.read_text())["quantization"])
+        settings = yaml.safe_load(config.read_text())
+        recipe = Recipe.from_dict(settings["quantization"])
         chosen_layers(model, recipe)
-    except (OSError, TypeError, KeyError, ValueError, yaml.YAMLError) as error:
+        sampling = settings.get("data", {}).get("sampling", {})
+        return StageChoice(recipe, sampling.get("dataset_weights", {}))
+    except (OSError, TypeError, KeyError, ValueError, AttributeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{config}: no quantization for the model {model.name}: {reason}") from error
-    return recipe
 
 
 def export_calibrated(
     model: nn.Module,
     root: Path,
     folder: Path,
-    recipe: Recipe,
+    choice: StageChoice,
     images: int = IMAGES,
     normalise: str = AFTER_PADDING,
     seed: int = 0,
@@ -76,7 +91,7 @@ def export_calibrated(
     """Write the int8 files of a floating-point model, as `export_pair` does, calibrated on images of a training tree.
 
     Args:
-        recipe: which layers are quantized. Numbers of bits, signs and scales are NNCF's own.
+        choice: which layers are quantized, and which data sets shown.
         images: how many; seed: which these are.
         normalise: `after_padding` or `before_padding`, as the model was trained.
 
@@ -94,12 +109,12 @@ def export_calibrated(
         normalise=normalise,
         seed=seed,
         in_memory=False,
-        sampling=SamplingConfig(dataset_weights=DATASET_WEIGHTS),
+        sampling=SamplingConfig(dataset_weights=choice.dataset_weights),
         augmentation=AugmentationConfig().only("crop"),
         clips=ClipConfig(per_batch=1 if model.state else 0),
     )
     batches = calibration_batches(config.with_boxes_of(model), images)
-    graphs = quantize_pair(model, recipe, batches)
+    graphs = quantize_pair(model, choice.recipe, batches)
     write_pair(folder, graphs, describe(model, len(graphs[ENCODER].graph.output), normalise, INT8))
     return len(batches)
 

@@ -20,7 +20,14 @@ from training.data.config import DataConfig
 from training.export import post_training
 from training.export.form import for_export
 from training.export.form.layers import rows
-from training.export.post_training import calibration_batches, export_calibrated, module_of, quantize_pair, recipe_of
+from training.export.post_training import (
+    EVERYTHING,
+    calibration_batches,
+    choice_of,
+    export_calibrated,
+    module_of,
+    quantize_pair,
+)
 from training.quantization import Recipe
 from training.quantization.quantize import chosen_layers
 
@@ -54,7 +61,7 @@ def calibration(root, seed: int = 0):
 @torch.no_grad()
 def test_quantized_pair_is_int8_and_close_to_floating_point(root, model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert export_calibrated(model, root, tmp_path, Recipe(), IMAGES) == IMAGES
+    assert export_calibrated(model, root, tmp_path, EVERYTHING, IMAGES) == IMAGES
     shown = capsys.readouterr()
     assert shown.out == ""
     for title in ("calibration images", "calibrate encoder.onnx", "calibrate decoder.onnx"):
@@ -95,7 +102,7 @@ def test_calibration_images_come_from_all_modalities_and_depend_on_the_seed_alon
 LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), recipe_of(narrow_litemedsam())], ids=["paper", "ours"])
+@pytest.mark.parametrize("recipe", [Recipe(), choice_of(narrow_litemedsam()).recipe], ids=["paper", "ours"])
 def test_ptq_quantizes_the_layers_that_the_recipe_names(root, model, recipe, capsys):
     graphs = quantize_pair(model, recipe, calibration(root))
     assert tuple(capsys.readouterr()) == ("", "")  # bars are for terminals
