@@ -5,10 +5,10 @@
 Everybody sends a volume, and then marks its objects in turn: a box that is answered on its slice, the same box again
 that is followed to the object's ends, and both are undone. The volume is a phantom, as CT in 16 bits.
 
-Prints a table, and writes it into serve_load.csv in --out: the number of requests of a kind (`count`), how many of them
-the server `refused` since they had waited for so long, how many there were `per_second` while everybody works, the
-`median` and the 99th percentile (`p99`) of the seconds of the others. These are as the client sees them: with what it
-takes to pack and to send, on the same cores.
+Prints the CPU and a table, and writes both into serve_load.csv in --out: the number of requests of a kind (`count`),
+how many of them the server `refused` since they had waited for so long, how many there were `per_second` while
+everybody works, the `median` and the 99th percentile (`p99`) of the seconds of the others. These are as the client sees
+them: with what it takes to pack and to send, on the same cores.
 
 Of `image`, `image, packing` is what the client's packing takes, its function called alone, and `image, server` what
 passes in the server on average, from a request's head to its answer, while the client writes. `image and buffer` ends
@@ -35,10 +35,10 @@ from nnInteractive.inference.remote import ServerAtCapacityError, nnInteractiveR
 from nnInteractive.inference.remote.serialization import pack_array
 
 from inference.arguments import positive
+from training.benchmark.measured_table import measured_table
 from training.benchmark.processes import ROOT
-from training.benchmark.tables import Row, text_table
+from training.benchmark.tables import Row
 from training.data.phantoms import Phantom, phantom_volume
-from training.scoring.csv_table import write_csv
 
 SHAPE, OBJECTS, SEED = (300, 512, 512), 3, 1
 IMAGE, SLICE, EXTENT, UNDO = "image", "box, its slice", "box, its extent", "undo"
@@ -169,12 +169,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="the CSV file (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
     phantom = phantom_volume(tuple(options.shape), n_boxes=OBJECTS, seed=SEED)
-    rows: list[Row] = []
+    before: list[Row] = []
     for sessions in options.sessions:
-        rows += load_rows(sessions, phantom, options.rounds)
-        print(text_table(rows[-len(KINDS) - 1 :]), flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_csv(options.out / TABLE, rows, floats=".4f")
+        rows = load_rows(sessions, phantom, options.rounds)
+        measured_table(rows, options.out / TABLE, before)
+        before += rows
     return 0
 
 

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from training.benchmark.cpu import cpu, cpu_line
 from training.benchmark.serve_load import (
     EXTENT,
     IMAGE,
@@ -41,6 +42,8 @@ def test_table_of_a_small_load(tmp_path, capsys):
     assert float(rows[IMAGE_IN_SERVER]["median"]) <= float(rows[IMAGE]["p99"])
     assert float(rows[IMAGE]["median"]) <= float(rows[READY]["p99"])
     assert all(float(row["peak_mb"]) > 50 for row in rows.values())
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[0].split() == ["sessions", "request", "count", "refused", "per_second", "median", "p99", "peak_mb"]
-    assert len(shown) == 8
+    assert all(row["cpu"] == cpu()["cpu"] for row in rows.values())
+    _, of_cpu, columns, *lines = capsys.readouterr().out.splitlines()
+    assert of_cpu == cpu_line()
+    assert columns.split() == ["sessions", "request", "count", "refused", "per_second", "median", "p99", "peak_mb"]
+    assert len(lines) == 7
