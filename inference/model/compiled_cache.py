@@ -25,6 +25,7 @@ from .openvino_runtime import CompiledModel, Core, Tensor, get_version
 log = logging.getLogger("qmedsam")
 
 CPUINFO = Path("/proc/cpuinfo")
+MAX_ISA = "ONEDNN_MAX_CPU_ISA"  # environment variable: holds OpenVINO to fewer instruction sets than the CPU has
 MAGIC = b"qmedsam2"
 GRAPH_SETTINGS = "INFERENCE_PRECISION_HINT", "SNIPPETS_MODE"  # the only ones that the compiled graph depends on
 TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before the trailer, their CRC-32
@@ -115,6 +116,7 @@ def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
         get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         _cpu_flags(),
+        os.environ.get(MAX_ISA, ""),
         *(str(config.get(name)) for name in GRAPH_SETTINGS),
     ]
     checksum = zlib.crc32("\n".join(rest).encode())

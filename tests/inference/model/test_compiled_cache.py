@@ -62,6 +62,13 @@ def test_another_cpu_is_another_cache_entry(tmp_path, weights, compilations, mon
     assert len(compilations) == 4
 
 
+def test_a_cpu_held_to_fewer_instruction_sets_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):
+    logits(weights, tmp_path)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # oneDNN has read it already in this process: only the key changes
+    logits(weights, tmp_path)
+    assert len(compilations) == 4
+
+
 @pytest.mark.parametrize("flags", ["flags\t\t: fpu avx2 amx_int8", "Features\t: fp asimd i8mm"])
 def test_the_instruction_sets_of_a_cpu_as_x86_and_as_arm_name_them(tmp_path, monkeypatch, flags):
     monkeypatch.setattr(compiled_cache, "CPUINFO", tmp_path / "cpuinfo")
