@@ -10,6 +10,7 @@ import pandas as pd
 from inference.atomic import write_atomically
 from inference.errors import CaseError, SetupError
 from inference.model.metadata import AFTER_PADDING
+from training.configs import CONFIGS
 from training.data.loader import open_data
 from training.export.pair import export_pair
 from training.export.post_training import choice_of, export_calibrated
@@ -32,7 +33,6 @@ where it was stopped; where all is done and shipped, it says so.
   python -m training.litemedsam --minutes 48
   python -m training.litemedsam --minutes 48 data.batch_size=16    # settings of every run, here for 40 GB
 """
-CONFIGS = Path(__file__).parent / "configs"
 STAGE_SHARE = 1 / 8  # of the minutes, for each of the stages 1 to 3; the rest is stage 0's
 SMALL_SHARE = 1 / 3  # of stage 0's, on small images, where it learns the most a minute
 EXPORTED, SHIPPED = "stage 3 exported", "shipped before"

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from inference.errors import CaseError
+from training.configs import CONFIGS
 from training.data.labelled_case import LabelledCase, case_files, read_labelled_case, write_labelled_case
 from training.data.targets import TargetConfig, find_targets
 from training.export.pair import export_pair
@@ -24,7 +25,6 @@ from training.scoring.validation import ValidationConfig, open_runner, score_cas
 from training.trainer.config import read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST
-from training.trainer.stage_runs import CONFIGS
 
 DESCRIPTION = """\
 Proof at small scale: stage 0 overfits 16 real images (DSC above 0.9); stages 1 to 3 of quantization-aware training and

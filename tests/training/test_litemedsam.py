@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,6 +13,7 @@ from inference.cli import main as inference_main
 from tests.support.data_root import write_phantom_root, write_validation_case
 from tests.support.small_sam import SIZE, narrow_litemedsam, small_sam
 from training import litemedsam
+from training.configs import CONFIGS
 from training.litemedsam import EXPORTED, SHIPPED, is_shipped, reason_to_keep
 from training.model import MODELS, build_model
 from training.model.checkpoint import load_model
@@ -22,7 +22,6 @@ from training.scoring.validation import ValidationConfig
 from training.trainer.comparison import compare, read_comparison
 from training.trainer.config import read_config
 
-CONFIGS = Path(__file__).parents[2] / "training/configs"
 ENTRIES = ["float", "stage 1", "stage 2", "stage 3", EXPORTED, "PTQ"]
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.support.data_root import write_ct_and_ultrasound
 from tests.support.small_sam import narrow_litemedsam, small_sam
 from training import ptq
-from training.export.post_training import CONFIGS, EVERYTHING, choice_of
+from training.configs import CONFIGS
+from training.export.post_training import EVERYTHING, choice_of
 from training.model import checkpoint
 from training.model.checkpoint import save_checkpoint
 from training.quantization import Recipe, expect_scales, quantize

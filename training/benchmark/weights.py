@@ -17,6 +17,7 @@ import torch
 
 from inference.model.metadata import AFTER_PADDING
 from inference.segment.preprocess import Geometry, encoder_input
+from training.configs import CONFIGS
 from training.data.batch import Batch
 from training.export.pair import export_pair
 from training.model import build_model
@@ -25,7 +26,6 @@ from training.model.untrained import fill_randomly
 from training.quantization import calibrate, quantize
 from training.scoring.means import modality_of
 from training.trainer.config import read_config
-from training.trainer.stage_runs import CONFIGS
 
 CHECKPOINT, FLOAT_PAIR, INT8_PAIR = "checkpoint.pt", "float32", "int8"
 MODELS = ("litemedsam", "medsam_vit_b")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from inference.model.metadata import AFTER_PADDING, DECODER, ENCODER, VOLUME_DECODER
+from training.configs import CONFIGS
 from training.data.augmentation import AugmentationConfig
 from training.data.batch import Batch
 from training.data.clips import ClipConfig
@@ -39,7 +40,6 @@ from nncf.quantization.advanced_parameters import QuantizationParameters  # noqa
 
 Inputs = dict[str, np.ndarray]
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 # Which say what is quantized of a model, and what it is shown, as in its quantization-aware training.
 STAGES = {"litemedsam": CONFIGS / "litemedsam_stage3.yaml", "light": CONFIGS / "light_stage3.yaml"}
 IMAGES = 300  # for calibration

@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import nn
 
 from inference.model.metadata import AFTER_PADDING
+from training.configs import CONFIGS
 from training.model.checkpoint import load_model
 from training.trainer.config import read_config
-from training.trainer.stage_runs import CONFIGS, FAST, RECIPES, train_stages
+from training.trainer.stage_runs import FAST, RECIPES, train_stages
 from training.trainer.stages import calibrated
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from training.configs import CONFIGS
 from training.model.checkpoint import DEFAULT_MODEL, read_checkpoint, save_checkpoint
 from training.trainer.config import read_config
 from training.trainer.loop import train
 from training.trainer.run import BEST, LAST
 from training.trainer.stages import calibrated
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 PAPER, FAST = "paper", "fast"
 # File names of the stages' configurations: the paper's protocol, and ours, of those layers that a CPU runs faster in 8
 # bits. A model's first recipe is taken where none is named.

@@ -1,17 +1,15 @@
 """The figures of the papers against the YAML files that stand for them: a changed file turns this red."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
+from training.configs import CONFIGS
 from training.data.augmentation import Range
 from training.trainer import schedule
 from training.trainer.config import DistillationConfig, OptimizerConfig, ScheduleConfig, TrainConfig, read_config
 from training.trainer.learning_rate import set_learning_rate
 from training.trainer.optimizer import make_optimizer
 
-CONFIGS = Path(__file__).resolve().parents[3] / "training/configs"
 PROCESSES = 4
 STAGES = (1, 2, 3)
 FLIPS, NO_CHANCES = ("flip_horizontal", "flip_vertical"), ("smallest_context", "largest_zoom")

@@ -8,13 +8,13 @@ import torch
 from tests.support.data_root import write_ct_and_ultrasound
 from tests.support.small_sam import SIZE, narrow_litemedsam, small_sam
 from training import qat
+from training.configs import CONFIGS
 from training.model import MODELS, build_model
 from training.model.checkpoint import load_model, save_checkpoint
 from training.quantization.quantize import activation_scales, is_set
 from training.trainer import stage_runs, stages
 from training.trainer.config import read_config
 
-CONFIGS = Path(__file__).parents[3] / "training/configs"
 LIGHT = Path(__file__).parents[3] / "weights/light.pt"
 
 
