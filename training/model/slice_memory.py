@@ -103,10 +103,17 @@ class SliceMemory(nn.Module):
             mask: (N, 1, S/4, S/4) in 0..1, as decoded.
             condition: (N, hidden), what the decoder's scales and shifts come from.
         """
-        # Not as a matrix product: these features lie channels last at run time, and would be moved for it.
-        inside = (mask * features).sum(dim=(2, 3)) / (mask.sum(dim=(2, 3)) + 1)
-        seen = torch.cat([inside, features.amax(dim=(2, 3)), condition], dim=1)
+        inside = self.total(mask * features) / (mask.flatten(2).sum(dim=2) + 1)
+        seen = torch.cat([inside, self.largest(features), condition], dim=1)
         return self.presence(F.relu(self.presence_hidden(seen)))[:, 0]
+
+    def total(self, features: Tensor) -> Tensor:
+        """Sums over the pixels of features (N, C, h, w): (N, C)."""
+        return features.sum(dim=(2, 3))
+
+    def largest(self, features: Tensor) -> Tensor:
+        """The largest values of features (N, C, h, w): (N, C)."""
+        return features.amax(dim=(2, 3))
 
     def shift_presence(self, by: float) -> None:
         """Add a number to all presence logits: moves where objects end."""
@@ -122,7 +129,7 @@ class SliceMemory(nn.Module):
 
 def is_known(state: SliceState) -> Tensor:
     """Whether there was a slice before: (N,) bool."""
-    return state.mask.abs().amax(dim=(1, 2, 3)) > 0
+    return state.mask.abs().flatten(1).amax(dim=1) > 0
 
 
 def unit_length(vectors: Tensor) -> Tensor:
@@ -190,8 +197,9 @@ def reference_of(mask: Tensor, keys: Tensor) -> Tensor:
 
 def mean_inside(mask: Tensor, maps: Tensor) -> Tensor:
     """Mean of maps (N, C, h, w) over masks (N, 1, h, w): (N, C); it fades where there is less than a pixel."""
-    total = mask.flatten(2) @ maps.flatten(2).transpose(1, 2)  # (N, 1, C)
-    return total[:, 0] / (mask.sum(dim=(2, 3)) + 1)
+    weights = mask.flatten(2)
+    total = weights @ maps.flatten(2).transpose(1, 2)  # (N, 1, C)
+    return total[:, 0] / (weights.sum(dim=2) + 1)
 
 
 def place_features(place: Tensor, is_first: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from training.export.form.runs import on_runs
 from training.model.light import LightModel
 from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder, LightMaskDecoder
-from training.model.slice_memory import SliceState
+from training.model.slice_memory import SliceMemory, SliceState
 from training.model.volume_decoder import Followed, VolumeDecoder
 
 RUN = 4  # pixels of a row of the finest level, whose logits are computed at once
@@ -76,6 +76,21 @@ class OneObjectDecoder(ChannelsLastDecoder):
         return torch.stack(rows, dim=2).flatten(1, 2)
 
 
+class OneObjectMemory(SliceMemory):
+    """For one object at a time: its features are pooled by a window as large as they are.
+
+    A reduction over both axes is refused by OpenVINO on ARM64. Over one axis, or as a matrix product, features that lie
+    channels last would be moved for it.
+    """
+
+    def total(self, features: Tensor) -> Tensor:
+        size = features.shape[2:]
+        return F.avg_pool2d(features, size).flatten(1) * size.numel()
+
+    def largest(self, features: Tensor) -> Tensor:
+        return F.max_pool2d(features, features.shape[2:]).flatten(1)
+
+
 def channels_last(decoder: LightMaskDecoder) -> LightMaskDecoder:
     decoder = copy.deepcopy(decoder)
     decoder.__class__ = ChannelsLastDecoder
@@ -89,6 +104,7 @@ def for_one_object(decoder: VolumeDecoder) -> VolumeDecoder:
     # Of each pixel come (above, below) x (left, right); of a run, (above, below) x pixels x (left, right).
     order = torch.arange(4 * RUN).unflatten(0, (RUN, 2, 2)).transpose(0, 1).flatten()
     decoder.mask_decoder.logits = on_runs(decoder.mask_decoder.logits, RUN, order)
+    decoder.slice_memory.__class__ = OneObjectMemory
     decoder.slice_memory.key = OnChannelsLast(decoder.slice_memory.key)
     return decoder
 
