@@ -31,11 +31,7 @@ def make_model(config: TrainConfig) -> nn.Module:
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model) if config.init is None else load_model(Path(config.init), config.model)
-    size = config.data.input_size
-    if size != model.input_size:
-        if not hasattr(model, "take_inputs_of"):
-            raise ValueError(f"data.input_size={size}: the model {model.name} takes {model.input_size} only")
-        model.take_inputs_of(size)
+    fit_inputs(model, config.data.input_size)
     if config.stage > 0:
         # Parts that `init` has quantized already keep their scales.
         quantize(
@@ -47,6 +43,14 @@ def make_model(config: TrainConfig) -> nn.Module:
         if not model.state:
             raise ValueError(f"data.clips: the model {model.name} has not learnt to follow objects through volumes")
     return freeze(model, config)
+
+
+def fit_inputs(model: nn.Module, size: int) -> None:
+    """Have a model take images of `size` px a side, in place. Raises ValueError where it cannot."""
+    if size != model.input_size:
+        if not hasattr(model, "take_inputs_of"):
+            raise ValueError(f"data.input_size={size}: the model {model.name} takes {model.input_size} only")
+        model.take_inputs_of(size)
 
 
 def freeze(model: nn.Module, config: TrainConfig) -> nn.Module:
@@ -73,7 +77,10 @@ def make_teacher(config: TrainConfig) -> nn.Module | None:
     path = config.distillation.teacher or config.init
     if path is None:
         raise ValueError("distillation needs a teacher: set distillation.teacher or init")
-    return load_model(Path(path)).requires_grad_(False)
+    teacher = load_model(Path(path))
+    if teacher.name == config.model:
+        fit_inputs(teacher, config.data.input_size)  # so that its embeddings are as large as the student's
+    return teacher.requires_grad_(False)
 
 
 def set_scales(model: nn.Module, config: TrainConfig, loader: Loader, checkpoint: Path | None) -> None:

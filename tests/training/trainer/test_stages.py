@@ -63,6 +63,13 @@ def settings(root: Path, output: Path, stage: int, init: Path, *overrides: str) 
     return from_mapping(TrainConfig, values)
 
 
+def test_small_images_are_distilled_too(root, trained_float, tmp_path):
+    """The teacher, of the same model, sees them at their size: its embeddings are as large as the student's."""
+    half = [f"data.input_size={SIZE // 2}", "distillation.embeddings=1", "budget.samples=2", "log_steps=1"]
+    train(settings(root, tmp_path, 1, trained_float, *half))
+    assert (tmp_path / "best.pt").exists()
+
+
 def changed_parts(before: Path, after: Path) -> set[str]:
     """Parts of the model of which some weight or statistic differs between two checkpoints."""
     old, new = read_checkpoint(before).state, read_checkpoint(after).state
