@@ -1,6 +1,7 @@
 """What the command line does: `qmedsam` where the package is installed, `python -m inference` in a checkout."""
 
 import argparse
+import gc
 import io
 import logging
 import os
@@ -86,9 +87,12 @@ def run_program(
     def run() -> int:
         parsed = parse(arguments)
         log_to_streams(parsed.verbose)
+        gc.disable()  # until the first case: what is imported is no garbage, and looking for some takes 5 ms
         try:
             return _run(parsed, find_jobs, keep)
         finally:
+            gc.unfreeze()
+            gc.enable()
             log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     return _guarded(run)
@@ -152,6 +156,8 @@ def _run(
         from .run import run_jobs
 
         make_folders(jobs)
+        gc.freeze()  # what is imported stays, and need not be looked at again
+        gc.enable()
         return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 
