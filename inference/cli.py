@@ -150,8 +150,11 @@ def _run(
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read.
-        is_volume = jobs[0].is_volume
-        model.prepare(share.lanes if is_volume else 1, is_volume and follows(options, model.metadata))
+        lanes, follow = (share.lanes, follows(options, model.metadata)) if jobs[0].is_volume else (1, False)
+        model.prepare_encoder(lanes)
+        from .segment.blocks import block_size
+
+        model.prepare(lanes, follow, 1 if follow else block_size([jobs[0].box_count], share.box_batch))
         from .jobs import make_folders
         from .run import run_jobs
 
