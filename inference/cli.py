@@ -1,6 +1,7 @@
 """What the command line does: `qmedsam` where the package is installed, `python -m inference` in a checkout."""
 
 import argparse
+import gc
 import io
 import logging
 import os
@@ -86,9 +87,12 @@ def run_program(
     def run() -> int:
         parsed = parse(arguments)
         log_to_streams(parsed.verbose)
+        gc.disable()  # until the first case: what is imported is no garbage, and looking for some takes 5 ms
         try:
             return _run(parsed, find_jobs, keep)
         finally:
+            gc.unfreeze()
+            gc.enable()
             log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     return _guarded(run)
@@ -146,12 +150,17 @@ def _run(
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read.
-        is_volume = jobs[0].is_volume
-        model.prepare(share.lanes if is_volume else 1, is_volume and follows(options, model.metadata))
+        lanes, follow = (share.lanes, follows(options, model.metadata)) if jobs[0].is_volume else (1, False)
+        model.prepare_encoder(lanes)
+        from .segment.blocks import block_size
+
+        model.prepare(lanes, follow, 1 if follow else block_size([jobs[0].box_count], share.box_batch))
         from .jobs import make_folders
         from .run import run_jobs
 
         make_folders(jobs)
+        gc.freeze()  # what is imported stays, and need not be looked at again
+        gc.enable()
         return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 

@@ -38,6 +38,10 @@ class Job(Protocol):
         """Whether it most likely is a volume: a hint, by which models are loaded before the case is read."""
 
     @property
+    def box_count(self) -> int:
+        """How many boxes it most likely has: another such hint."""
+
+    @property
     def tells_result(self) -> bool:
         """Whether the log says where the masks are."""
 
@@ -74,6 +78,13 @@ class CaseJob(NamedTuple):
         """By the names of the challenge."""
         return self.source.name.startswith("3DBox_")
 
+    @property
+    def box_count(self) -> int:
+        """As the header of its boxes says."""
+        from .cases.case import box_count
+
+        return box_count(self.source)
+
     def read(self, max_bytes: int) -> "Case":
         """As `Job` says."""
         from .cases.case import read_case
@@ -96,6 +107,11 @@ class PictureJob(NamedTuple):
     boxes: list[list[float]]
     tells_result: bool = True
     is_volume: bool = False
+
+    @property
+    def box_count(self) -> int:
+        """As `Job` says."""
+        return len(self.boxes)
 
     def read(self, max_bytes: int) -> "Case":
         """As `Job` says."""

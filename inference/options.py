@@ -54,14 +54,14 @@ class Options:
         strategy: way through a volume, one of `STRATEGIES`; a 2D case has one slice and needs none.
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
         zoom: segment small objects on magnifying windows (see `inference.segment.zoom`).
-        box_batch: boxes decoded at once, at most; memory grows with it, masks do not change.
+        box_batch: boxes decoded at once where a case has many; memory grows with it, masks do not change.
         extent: from which slice to which objects reach, one of `EXTENTS`; a 2D case has one slice and needs none.
     """
 
     strategy: str = PROPAGATE
     overlap: str = SIZE
     zoom: bool = True
-    box_batch: int = 16
+    box_batch: int = 2
     extent: str = GIVEN
 
     def __post_init__(self) -> None:

@@ -11,11 +11,9 @@ import numpy as np
 
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .model.metadata import ENCODER
-from .model.pair import ModelPair
-from .options import default_weights
+from .model.pair import SIDE_BY_SIDE, Block, ModelPair
+from .options import Options, default_weights
 from .segment.neighbours import neighbour_maps
-
-SIDE_BY_SIDE = 2  # what is compiled for so many streams is good for any number from there
 
 
 def warm(weights: Path) -> None:
@@ -27,12 +25,14 @@ def warm(weights: Path) -> None:
     model = ModelPair(weights, cache=weights / "cache")
     size = model.metadata.input_size
     image = np.zeros((1, 3, size, size), np.float32)
-    model.prepare(SIDE_BY_SIDE)
-    model.encode(image)  # as of a volume
-    model.prepare(1)
-    embeddings = model.encode(image)
     box = np.array([[0, 0, size, size]], np.float32)
-    model.decode(embeddings, box)
+    # As of a volume or of many boxes, and of an image with a few. What is compiled for so many streams is good for any
+    # number from there.
+    for streams, boxes in ((SIDE_BY_SIDE, Options.box_batch), (1, 1)):
+        model.prepare(streams, block=boxes)
+        embeddings = model.encode(image)
+        for _ in model.decode([Block(embeddings, box)]):
+            pass
     if model.metadata.state:
         neighbours = neighbour_maps(box, np.zeros((1, 1), np.bool_), size)
         model.follow(embeddings, box, np.zeros((1, 3), np.float32), neighbours, None)

@@ -96,6 +96,16 @@ def read_case(path: Path, max_bytes: int) -> Case:
     return _case(volume, form, repaired)
 
 
+def box_count(path: Path) -> int:
+    """How many boxes an npz file says that it holds; 0 where it cannot be read, or says nothing of the kind."""
+    try:
+        with open_npz(path) as archive:
+            boxes = archive.header("boxes")
+    except CaseError:
+        return 0
+    return boxes.shape[0] if boxes and len(boxes.shape) == 2 else 0
+
+
 def make_case(imgs: Array, boxes: Array) -> Case:
     """Check the two arrays of a case against each other and bring them into the common form.
 

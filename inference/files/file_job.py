@@ -65,6 +65,11 @@ class FileJob:
         return self.input.kind != PICTURE
 
     @property
+    def box_count(self) -> int:
+        """How many boxes it most likely has."""
+        return len(self.own_prompts)
+
+    @property
     def own_prompts(self) -> list[Prompt]:
         """The boxes that are for this image."""
         return [prompt for prompt in self.prompts if not prompt.file or _is_named(prompt.file, self.input)]

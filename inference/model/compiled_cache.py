@@ -10,7 +10,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +28,7 @@ CPUINFO = Path("/proc/cpuinfo")
 MAX_ISA = "ONEDNN_MAX_CPU_ISA"  # environment variable: holds OpenVINO to fewer instruction sets than the CPU has
 MAGIC = b"qmedsam2"
 GRAPH_SETTINGS = "INFERENCE_PRECISION_HINT", "SNIPPETS_MODE"  # the only ones that the compiled graph depends on
+Shapes = Mapping[str, Sequence[int]]  # of inputs, by name
 TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before the trailer, their CRC-32
 
 
@@ -42,11 +43,13 @@ def cache_folders(weights: Path) -> list[Path]:
 
 
 def load_compiled(
-    core: Core, onnx: Path, config: dict[str, Any], metadata: Metadata, folders: Iterable[Path]
+    core: Core, onnx: Path, shapes: Shapes, config: dict[str, Any], metadata: Metadata, folders: Iterable[Path]
 ) -> CompiledModel:
     """Load `onnx` for the CPU from the first folder that has it compiled; else compile it and try to keep the result.
 
     Args:
+        shapes: that some of its inputs are to have from now on, by name. Kernels for a shape that is known beforehand
+            are quicker, and are not made while the model runs.
         metadata: of the model pair.
         folders: searched in this order; the first that can be written to keeps what had to be compiled.
 
@@ -55,7 +58,7 @@ def load_compiled(
         SetupError: the pair has to be compiled, and is not what was exported.
     """
     start = time.perf_counter()
-    name = f"{onnx.stem}-{_key(core, onnx, config, metadata.pair)}.blob"
+    name = f"{onnx.stem}-{_key(core, onnx, shapes, config, metadata.pair)}.blob"
     for folder in folders:
         remove_stale(folder)
         blob = _read(folder / name)
@@ -69,7 +72,9 @@ def load_compiled(
         compiled.blob = blob  # its constants stay where they are in this memory, which must live as long
         return compiled
     check_content(onnx.parent, metadata)
-    compiled = core.compile_model(onnx, "CPU", config)
+    model = core.read_model(onnx)
+    model.reshape(dict(shapes))
+    compiled = core.compile_model(model, "CPU", config)
     log.debug("%s: not in a cache, compiled in %.2f s", onnx.name, time.perf_counter() - start)
     _keep(compiled, name, folders)
     return compiled
@@ -108,7 +113,7 @@ def _keep(compiled: CompiledModel, name: str, folders: Iterable[Path]) -> None:
             continue
 
 
-def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
+def _key(core: Core, onnx: Path, shapes: Shapes, config: dict[str, Any], pair: str) -> str:
     """The pair, and all else that the compiled model depends on. The latter by a checksum only: it tells a few machines
     apart, and importing cryptography would take 3 ms of every start."""
     rest = [
@@ -117,6 +122,7 @@ def _key(core: Core, onnx: Path, config: dict[str, Any], pair: str) -> str:
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         _cpu_flags(),
         os.environ.get(MAX_ISA, ""),
+        *(f"{name} {list(shape)}" for name, shape in shapes.items()),
         *(str(config.get(name)) for name in GRAPH_SETTINGS),
     ]
     checksum = zlib.crc32("\n".join(rest).encode())

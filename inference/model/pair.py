@@ -7,6 +7,8 @@ the slices so far, the object's state, is handed to it again with the next slice
 import logging
 import os
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +28,14 @@ log = logging.getLogger("qmedsam")
 Embeddings = list[Array]
 State = list[Array]  # of one object, each array (1, ...), in the order of `metadata.state`
 
-# OpenVINO would merge operations between layers into kernels that it makes anew at every load. Without them the volume
-# decoder takes a tenth longer for an object, and is loaded in half the time, with 15 MB less. Encoders are loaded in
-# two thirds of the time, and take longer for an image (light 1 ms, LiteMedSAM 15), which pays where they see few.
+# OpenVINO would merge operations between layers into kernels that it makes anew at every load. Without them decoders
+# are loaded in half the time, with 15 MB less; the volume decoder takes a tenth longer for an object, the decoder of
+# images no longer for one or a few. Encoders are loaded in two thirds of the time, and take longer for an image (light
+# 1 ms, LiteMedSAM 15), which pays where they see few.
 LOADED_QUICKLY = {"SNIPPETS_MODE": "DISABLE"}
+# Blocks of boxes that are decoded at once, each on one thread: threads that share each of a block's many small
+# operations wait for one another, and two blocks take two thirds of the time so.
+SIDE_BY_SIDE = 2
 LOADERS = 2  # threads; encoder and a decoder of a first case load side by side
 
 
@@ -39,10 +45,12 @@ class Variant(NamedTuple):
     Attributes:
         file: `ENCODER`, `DECODER` or `VOLUME_DECODER`.
         streams: inferences that run side by side and share the CPU's threads.
+        boxes: of a `DECODER`, how many each inference takes.
     """
 
     file: str
     streams: int
+    boxes: int = 1
 
     @property
     def is_loaded_quickly(self) -> bool:
@@ -50,7 +58,19 @@ class Variant(NamedTuple):
 
         The encoder pays where it sees an image and its few windows; all slices of a volume are encoded side by side.
         """
-        return self.file == VOLUME_DECODER or (self.file == ENCODER and self.streams == 1)
+        return self.file != ENCODER or self.streams == 1
+
+
+class Block(NamedTuple):
+    """Boxes that are decoded at once.
+
+    Attributes:
+        embeddings: of their image.
+        boxes: (n, 4) input pixels; at most as many as `prepare` was told.
+    """
+
+    embeddings: Embeddings
+    boxes: Float32Array
 
 
 class Loaded(NamedTuple):
@@ -61,7 +81,7 @@ class Loaded(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What the decoder says of n objects. Valid until this thread's next call.
+    """What the decoder says of n objects. Valid until the next one is asked for.
 
     Attributes:
         logits: (n, S, S) low-resolution logits.
@@ -105,19 +125,24 @@ class ModelPair:
         self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
         self._started = self._pool.submit(_start, precision, threads)
         self.metadata = _pair_metadata(weights)
-        self.streams = 1
+        self.streams = self.block = 1
         self.threads = threads or len(os.sched_getaffinity(0))
         self._weights = weights
         self._folders = [cache] if cache else cache_folders(weights)
         self._loaded: dict[Variant, Future[Loaded]] = {}
         self._lock = threading.Lock()
-        self._requests = threading.local()
+        self._own = threading.local()  # of each thread: its requests, by variant
 
     def close(self) -> None:
         """Wait for what is being loaded, which may be writing to the cache, and load nothing more."""
         self._pool.shutdown(cancel_futures=True)
 
-    def prepare(self, streams: int, follow: bool = False) -> None:
+    def prepare_encoder(self, streams: int) -> None:
+        """Begin to load the encoder, where it is not known yet what is going to be decoded; else as `prepare`."""
+        self.streams = streams
+        self._load(Variant(ENCODER, streams))
+
+    def prepare(self, streams: int, follow: bool = False, block: int = 1) -> None:
         """Say how the model is going to be used.
 
         What this needs and is not loaded yet begins to load in the background.
@@ -125,33 +150,44 @@ class ModelPair:
         Args:
             streams: threads that use it side by side, at most `threads`.
             follow: whether boxes are decoded by `follow`, instead of by `decode`.
+            block: the most boxes that `decode` is given at once.
         """
-        self.streams = streams
-        for file in (ENCODER, VOLUME_DECODER if follow else DECODER):
-            self._load(Variant(file, self.streams))
+        self.prepare_encoder(streams)
+        self.block = block
+        self._load(Variant(VOLUME_DECODER, streams) if follow else self._decoder)
 
     def encode(self, image: Float32Array) -> Embeddings:
         """Embeddings of one preprocessed image (1, 3, S, S), in the order of `metadata.embeddings`.
 
         The arrays are the engine's own memory: they hold until this thread's next call. Copy what must live longer.
         """
-        request = self._request(Variant(ENCODER, self.streams))
+        (request,) = self._requests(Variant(ENCODER, self.streams))
         outputs = request.infer({"image": image}, share_inputs=True, share_outputs=True)
         return [outputs[name] for name in self.metadata.embeddings]
 
-    def decode(self, embeddings: Embeddings, boxes: Float32Array) -> Float32Array:
-        """Low-resolution logits (N, S, S) of the objects in `boxes` (N, 4), input pixels.
+    def decode(self, blocks: Iterable[Block]) -> Iterator[Scored]:
+        """What the decoder says of each block, in their order.
 
-        Valid until this thread's next call.
+        The next few blocks are taken, and are being decoded, while the caller works with what it got.
         """
-        return self.decode_scored(embeddings, boxes).logits
-
-    def decode_scored(self, embeddings: Embeddings, boxes: Float32Array) -> Scored:
-        """The same, with what the model itself thinks of the masks."""
-        request = self._request(Variant(DECODER, self.streams))
-        inputs = dict(zip(self.metadata.embeddings, embeddings, strict=True))
-        outputs = request.infer({**inputs, "boxes": boxes}, share_inputs=True, share_outputs=True)
-        return Scored(outputs["low_res_logits"], outputs["iou"])
+        variant = self._decoder
+        at_once = variant.streams + 1
+        running: deque[tuple[InferRequest, int]] = deque()
+        try:
+            for started, block in enumerate(blocks):  # the first is encoded while the decoder may still load
+                if len(running) == at_once:
+                    yield _scored(*running.popleft())
+                turn, count = started % at_once, len(block.boxes)
+                request = self._requests(variant, turn + 1)[turn]
+                inputs = dict(zip(self.metadata.embeddings, block.embeddings, strict=True))
+                boxes = block.boxes[np.minimum(np.arange(variant.boxes), count - 1)]  # the last again, if they are few
+                request.start_async({**inputs, "boxes": boxes}, share_inputs=True)
+                running.append((request, count))
+            while running:
+                yield _scored(*running.popleft())
+        finally:
+            for request, _ in running:  # what they read must live as long
+                request.wait()
 
     def follow(
         self,
@@ -169,7 +205,7 @@ class ModelPair:
             neighbours: (1, 2, S/4, S/4) where the boxes of others lie (see `inference.segment.neighbours`).
             state: what came of the slice before; None on the object's first slice, where all of it is zeros.
         """
-        request, names = self._request(Variant(VOLUME_DECODER, self.streams)), self.metadata.state
+        (request,), names = self._requests(Variant(VOLUME_DECODER, self.streams)), self.metadata.state
         if state is None:
             state = [_zeros(request.get_compiled_model().input(name)) for name in names]
         inputs = dict(zip((*self.metadata.embeddings, *names), (*embeddings, *state), strict=True))
@@ -178,18 +214,24 @@ class ModelPair:
         next_state = [outputs[f"next_{name}"] for name in names]
         return Followed(outputs["low_res_logits"], float(outputs["presence"][0]), next_state)
 
-    def _request(self, variant: Variant) -> InferRequest:
-        """This thread's inference request, once the variant is loaded."""
-        requests: dict[Any, InferRequest] = self._requests.__dict__
-        if variant not in requests:
+    @property
+    def _decoder(self) -> Variant:
+        streams = min(SIDE_BY_SIDE, self.threads) if self.block > 1 else 1
+        return Variant(DECODER, max(self.streams, streams), self.block)
+
+    def _requests(self, variant: Variant, count: int = 1) -> list[InferRequest]:
+        """So many inference requests of this thread's own, once the variant is loaded."""
+        own: dict[Any, list[InferRequest]] = self._own.__dict__
+        requests = own.setdefault(variant, [])
+        while len(requests) < count:
             try:
                 loaded = self._load(variant).result()
-                requests[variant] = loaded.requests.pop() if loaded.requests else loaded.compiled.create_infer_request()
+                requests.append(loaded.requests.pop() if loaded.requests else loaded.compiled.create_infer_request())
             except RuntimeError as error:
                 raise SetupError(
                     f"{self._weights / variant.file}: OpenVINO cannot load it ({_last_line(error)})"
                 ) from error
-        return requests[variant]
+        return requests
 
     def _load(self, variant: Variant) -> "Future[Loaded]":
         with self._lock:
@@ -203,11 +245,11 @@ class ModelPair:
             _check_together(self._weights, self.metadata, variant.file)
         loading = LOADED_QUICKLY if variant.is_loaded_quickly else {}
         config = {**config, **loading, "NUM_STREAMS": variant.streams}
-        compiled = load_compiled(core, self._weights / variant.file, config, self.metadata, self._folders)
+        shapes = {"boxes": (variant.boxes, 4)} if variant.file == DECODER else {}
+        compiled = load_compiled(core, self._weights / variant.file, shapes, config, self.metadata, self._folders)
         request = compiled.create_infer_request()
-        if variant.file != ENCODER:
-            # A decoder's first run makes it ready for the shape of its inputs, which takes longer than the run itself.
-            # Here that happens while the image is being encoded.
+        if variant.file != ENCODER and variant.boxes == 1:
+            # A decoder's first run takes longer than the next. Here that happens while the image is being encoded.
             request.infer({port.any_name: _zeros(port) for port in compiled.inputs})
         return Loaded(compiled, [request])
 
@@ -239,8 +281,15 @@ def _check_together(weights: Path, encoder: Metadata, file: str) -> None:
         raise SetupError(f"{weights}: {names} were not exported together; export the pair again")
 
 
+def _scored(request: InferRequest, count: int) -> Scored:
+    """What the decoder says of the first boxes of a block, once it is decoded."""
+    request.wait()
+    logits, scores = (request.get_tensor(name).data[:count] for name in ("low_res_logits", "iou"))
+    return Scored(logits, scores)
+
+
 def _zeros(port: ConstOutput) -> Float32Array:
-    """Zeros in the shape of an input, for one box."""
+    """Zeros in the shape of an input, for one box where any number would do."""
     return np.zeros([1 if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
 
 

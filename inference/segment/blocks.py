@@ -1,35 +1,28 @@
-"""How many boxes of a view go through the decoder at once.
+"""How many boxes go through the decoder at once.
 
-A box in a block takes about half the time of a box on its own (the light model; LiteMedSAM: five sixths). But OpenVINO
-first has to make the decoder ready for every number of boxes that it has not seen: 20 to 40 ms, 100 ms for the first.
+One or, where there are many, a block of always the same size, since the decoder is loaded for a number of boxes. A box
+in a block takes less time than one on its own, but a view that does not fill its last block waits for it all the same.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
-# A block size pays from about this many boxes on that go through it in a case.
-WORTH_A_SIZE = 24
+# From so many boxes of a case on a decoder that works on two blocks side by side pays for its loading, and for 12 MB.
+WORTH_BLOCKS = 48
+MOST_WAITING = 1.2  # times as many boxes as there are may be decoded; beyond, one by one is quicker
 
 
-def block_sizes(views: Iterable[int], largest: int) -> tuple[int, ...]:
-    """The block sizes of one case: those that pay, and 1; descending.
+def block_size(views: Iterable[int], largest: int) -> int:
+    """The block size of one case: `largest` where that pays, else 1.
 
     Args:
         views: the number of boxes of each view, as often as it is decoded.
         largest: most boxes at once.
     """
-    boxes: Counter[int] = Counter()
-    for count in views:
-        boxes[largest] += count - count % largest
-        boxes[count % largest] += count % largest
-    paying = {size for size, number in boxes.items() if number >= WORTH_A_SIZE}
-    return tuple(sorted(paying | {1}, reverse=True))
+    counts = list(views)
+    boxes, decoded = sum(counts), sum(largest * len(list(split(count, largest))) for count in counts)
+    return largest if boxes >= WORTH_BLOCKS and decoded <= boxes * MOST_WAITING else 1
 
 
-def split(count: int, sizes: tuple[int, ...]) -> Iterator[slice]:
-    """Consecutive blocks of `count` boxes, the largest first."""
-    start = 0
-    for size in sizes:
-        while count - start >= size:
-            yield slice(start, start + size)
-            start += size
+def split(count: int, size: int) -> Iterator[slice]:
+    """Consecutive blocks of `count` boxes; the last may be smaller."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

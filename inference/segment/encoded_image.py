@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arrays import BoolArray, Float64Array
 from ..cases.case import Case
-from ..model.pair import Embeddings, ModelPair
+from ..model.pair import Block, Embeddings, ModelPair
 from .objects import boxes_on, encode_window, full_resolution
 from .plan import in_convention
 from .zoom import Window, plan_windows, whole_image
@@ -35,7 +35,7 @@ class EncodedImage:
         prompt = in_convention(box[np.newaxis], height, width, self._model.metadata.box_convention)
         windows, chosen = plan_windows(prompt, height, width) if zoom else whole_image(1, height, width)
         window = windows[chosen[0]]
-        scored = self._model.decode_scored(self._embeddings_of(window), boxes_on(self._model, window, prompt))
+        (scored,) = self._model.decode([Block(self._embeddings_of(window), boxes_on(self._model, window, prompt))])
         score = float(scored.scores[0])
         mask: BoolArray = np.zeros((height, width), np.bool_)
         for found in full_resolution(self._model, scored.logits, window, THE_OBJECT):

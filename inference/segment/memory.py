@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import does_not_fit
 from ..memory_limit import MB, USABLE
+from ..model.pair import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     from ..cases.case import Case
@@ -28,7 +29,7 @@ class Cost(NamedTuple):
     Attributes:
         runtime: interpreter, libraries, both models compiled, one image encoded, one box decoded.
         lanes: the same models compiled a second time, for two inferences at once.
-        box: one box more in a block of a decoder, in each of these three. The engine does not give it back.
+        box: one box in a block of a decoder, in each of those that work side by side.
         volume_decoder: compiled beside the others, one object followed.
         state: what it hands on of an object from a slice to the next.
     """
@@ -76,9 +77,11 @@ def share_out(metadata: "Metadata", box_batch: int, memory: int, threads: int) -
     runtime = cost.runtime + (cost.volume_decoder if metadata.state else 0)
     has_room = memory >= MEMORY_FOR_LANES and runtime + cost.lanes <= usable / 2
     lanes = min(MOST_LANES, threads) if has_room else 1
-    fixed, blocks = (runtime, 1) if lanes == 1 else (runtime + cost.lanes, 1 + lanes)
-    box_batch = max(1, min(box_batch, int((usable - fixed) * SHARE_OF_BOXES) // (blocks * cost.box)))
-    return Share(lanes, box_batch, max(0, usable - fixed - box_batch * blocks * cost.box))
+    fixed = runtime if lanes == 1 else runtime + cost.lanes
+    boxes = min(SIDE_BY_SIDE, threads) * box_batch if box_batch > 1 else 1
+    if boxes * cost.box > (usable - fixed) * SHARE_OF_BOXES:
+        box_batch = boxes = 1  # not a few less: for each number the decoder would have to be compiled
+    return Share(lanes, box_batch, max(0, usable - fixed - boxes * cost.box))
 
 
 def held_by_others(resident: int, metadata: "Metadata", box_batch: int, memory: int, threads: int) -> int:

@@ -34,18 +34,6 @@ def encode_window(model: ModelPair, image: Array, window: Window) -> Embeddings:
     )
 
 
-def decoded_objects(
-    model: ModelPair, embeddings: Embeddings, window: Window, objects: IntArray, boxes: Float64Array
-) -> Iterator[ObjectLogits]:
-    """Decode some boxes on a window at once, and bring their logits to full resolution; for the rest see there.
-
-    Args:
-        embeddings: of the window.
-        boxes: (n, 4) their prompts, as for `boxes_on`.
-    """
-    return full_resolution(model, model.decode(embeddings, boxes_on(model, window, boxes)), window, objects)
-
-
 def boxes_on(model: ModelPair, window: Window, boxes: Float64Array) -> Float32Array:
     """Prompts (n, 4), pixels of the slice in the model's box convention, as input pixels of a window."""
     left, top, right, bottom = window

@@ -33,7 +33,7 @@ class Canvas:
         """`labels` (H, W), unsigned, is painted in place; `advantage` is that of all objects, from `advantages`."""
         self.labels = labels
         self.advantage = advantage
-        self.best: Float32Array | None = None  # of each pixel, once something is painted
+        self.best: Float32Array | None = None  # of each pixel that is painted, once one is
 
     def paint(self, label: int, logits: Float32Array, region: Region) -> None:
         """Paint the positive part of `logits`, which cover `region`, as `label`."""
@@ -43,7 +43,7 @@ class Canvas:
             np.maximum(labels, label, out=labels, where=logits > 0, dtype=labels.dtype, casting="unsafe")
             return
         if self.best is None:
-            self.best = np.full(self.labels.shape, -np.inf, np.float32)
+            self.best = np.zeros(self.labels.shape, np.float32)  # takes memory only where something is painted
         best, advantage = self.best[pixels], self.advantage[label - 1]
         height = max(1, STRIP_PIXELS // logits.shape[1])
         for top in range(0, len(logits), height):
@@ -58,6 +58,7 @@ def _paint_strip(label: int, logits: Float32Array, advantage: np.float32, labels
     ties = score == best
     if ties.any():
         wins |= ties & (label < labels)
+    wins |= labels == 0
     wins &= logits > 0
     np.copyto(labels, label, where=wins, casting="unsafe")
     np.copyto(best, score, where=wins)

@@ -12,7 +12,7 @@ from ..cases.case import Case
 from ..memory_limit import MB
 from ..model.metadata import INDICES, Metadata
 from ..options import LATER, PROPAGATE, Options
-from .blocks import block_sizes
+from .blocks import block_size
 from .extent import Extents, check_extent, extents_of, follows
 from .memory import Share, check_fits, share_out, state_bytes
 from .route import Route, flatten, propagate
@@ -32,7 +32,7 @@ class Plan:
         windows: all windows, the first the whole image; they are the same on all slices.
         route: all visits to slices, in order, with the windows to encode and the objects to decode on each.
         overlap: who has a pixel that several objects claim, one of `inference.options.OVERLAP_RULES`.
-        block_sizes: numbers of boxes that are decoded at once, descending, the last 1.
+        block: the most boxes that are decoded at once.
         lanes: slices in work side by side.
         kept_bytes: memory for embeddings that are needed twice; what does not fit is encoded twice.
     """
@@ -43,7 +43,7 @@ class Plan:
     windows: list[Window]
     route: Route
     overlap: str
-    block_sizes: tuple[int, ...]
+    block: int
     lanes: int
     kept_bytes: int
 
@@ -86,8 +86,9 @@ def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) 
 
     visits = Counter(visit.z for visit in route.visits)
     kept_slices = 0 if options.overlap == LATER else sum(count > 1 for count in visits.values())
-    # The volume decoder takes one object at a time.
-    views = [] if follow else [len(view.objects) for visit in route.visits for view in visit.views]
+    # The volume decoder takes one object at a time; the decoder of an image is loaded before its windows are known.
+    views = [len(view.objects) for visit in route.visits for view in visit.views] if case.is_volume else [len(objects)]
+    block = 1 if follow else block_size(views, share.box_batch)
     states = state_bytes(metadata.model, len(objects), len(route.sweeps)) if follow else 0
     needed = check_fits(case, lanes, kept_slices, states, share.case_bytes)
     plan = Plan(
@@ -97,13 +98,12 @@ def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) 
         windows,
         route,
         options.overlap,
-        block_sizes(views, share.box_batch),
+        block,
         lanes,
         share.case_bytes - needed,
     )
-    sizes = ", ".join(map(str, plan.block_sizes))
-    figures = (visits.total(), len(windows) - 1, sizes, lanes, needed // MB, plan.kept_bytes // MB)
-    log.debug("plan: %d visits, %d windows, blocks of %s, %d lanes, arrays %d MB, embeddings up to %d MB", *figures)
+    figures = (visits.total(), len(windows) - 1, plan.block, lanes, needed // MB, plan.kept_bytes // MB)
+    log.debug("plan: %d visits, %d windows, blocks of %d, %d lanes, arrays %d MB, embeddings up to %d MB", *figures)
     return plan
 
 

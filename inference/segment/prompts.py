@@ -1,16 +1,18 @@
 """What prompts the objects of a chain from slice to slice: boxes, or boxes and what was seen of them so far."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import BoolArray, Float32Array, Float64Array, IntArray
-from ..model.pair import Embeddings, ModelPair, State
+from ..model.pair import Block, Embeddings, ModelPair, State
 from .blocks import split
 from .extent import meet
 from .neighbours import neighbour_maps
-from .objects import ObjectLogits, boxes_on, decoded_objects, full_resolution, tight_box
+from .objects import ObjectLogits, boxes_on, full_resolution, tight_box
 from .plan import Plan
 from .zoom import Window
 
@@ -25,6 +27,20 @@ GIVEN_BOX, LAST_MASK = "given box", "last mask"
 FOLLOWED_BOX: str = LAST_MASK
 
 
+class Encoded(NamedTuple):
+    """A view of a slice, once it is encoded.
+
+    Attributes:
+        window: what it shows.
+        objects: (n,) indices of the objects to segment on it.
+        embeddings: its own, or the engine's, which hold until this thread encodes the next view.
+    """
+
+    window: Window
+    objects: IntArray
+    embeddings: Embeddings
+
+
 class Prompts(ABC):
     """The prompts of all objects on the next slice of a chain. Chains side by side may share them until they fork."""
 
@@ -37,12 +53,11 @@ class Prompts(ABC):
         """Those of the objects that have not ended."""
 
     @abstractmethod
-    def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
-        """Segment some objects on a slice; what comes of that prompts the next one, once all of it was taken.
+    def segment(self, z: int, views: Iterable[Encoded]) -> Iterator[ObjectLogits]:
+        """Segment the objects of a visit to a slice; what comes of that prompts the next one, once all of it was taken.
 
         Args:
-            objects: (n,) their indices.
-            embeddings: of the window of the slice.
+            views: encoded as they are taken.
         """
 
 
@@ -64,12 +79,21 @@ class Boxes(Prompts):
     def remaining(self, objects: IntArray) -> IntArray:
         return objects
 
-    def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
-        boxes = self.boxes[objects]
-        if self.plan.route.sweeps:
-            self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
-        for block in split(len(objects), self.plan.block_sizes):
-            for found in decoded_objects(self.model, embeddings, window, objects[block], boxes[block]):
+    def segment(self, z: int, views: Iterable[Encoded]) -> Iterator[ObjectLogits]:
+        begun: deque[tuple[Window, IntArray]] = deque()  # of each block that is being decoded: its window and objects
+
+        def blocks() -> Iterator[Block]:
+            for window, objects, embeddings in views:
+                boxes = boxes_on(self.model, window, self.boxes[objects])
+                for part in split(len(objects), self.plan.block):
+                    begun.append((window, objects[part]))
+                    yield Block(embeddings, boxes[part])
+
+        for scored in self.model.decode(blocks()):
+            window, objects = begun.popleft()
+            if self.plan.route.sweeps:
+                self.boxes[objects] = self.plan.prompts[objects]  # after an empty mask, the given box prompts again
+            for found in full_resolution(self.model, scored.logits, window, objects):
                 yield found
                 if self.plan.route.sweeps and (box := tight_box(found)) is not None:
                     index = found.label - 1
@@ -98,7 +122,13 @@ class Tracks(Prompts):
         remaining: IntArray = objects[~self.ended[objects]]
         return remaining
 
-    def segment(self, objects: IntArray, z: int, window: Window, embeddings: Embeddings) -> Iterator[ObjectLogits]:
+    def segment(self, z: int, views: Iterable[Encoded]) -> Iterator[ObjectLogits]:
+        for view in views:
+            yield from self._segment_view(z, *view)
+
+    def _segment_view(
+        self, z: int, window: Window, objects: IntArray, embeddings: Embeddings
+    ) -> Iterator[ObjectLogits]:
         boxes = boxes_on(self.model, window, self.boxes[objects])
         places, neighbours = self.plan.extents.place(objects, z), self._neighbours(window)
         for row, index in enumerate(objects.tolist()):

@@ -6,7 +6,7 @@ object on it is left.
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from .lanes import Lanes
 from .objects import encode_window
 from .paint import Canvas, advantages
 from .plan import Plan
-from .prompts import Prompts, first_prompts
-from .route import Chain
+from .prompts import Encoded, Prompts, first_prompts
+from .route import Chain, View
 from .zoom import Window
 
 Encode = Callable[[int, Window], Embeddings]
@@ -72,18 +72,23 @@ class _Sweep:
                 slice_lock = self.slice_locks[z]
             with slice_lock:  # where the sweeps meet, the one waits for the other's embeddings
                 canvas = self._take_canvas(z)
-                for view in views:
-                    objects = prompts.remaining(view.objects)
-                    if len(objects) == 0:
-                        self._pass_by(z, view.window)
-                        continue
-                    embeddings = self._take_embeddings(z, view.window)
-                    window = self.plan.windows[view.window]
-                    for found in prompts.segment(objects, z, window, embeddings):
-                        canvas.paint(found.label, found.logits, found.region)
-                        yield False
+                for found in prompts.segment(z, self._encoded(z, views, prompts)):
+                    canvas.paint(found.label, found.logits, found.region)
+                    yield False
                 self._keep_canvas(z, canvas)
             yield True
+
+    def _encoded(self, z: int, views: list[View], prompts: Prompts) -> Iterator[Encoded]:
+        """The views on which objects are left; each is encoded when it is asked for."""
+        for view in views:
+            objects = prompts.remaining(view.objects)
+            if len(objects) == 0:
+                self._pass_by(z, view.window)
+                continue
+            embeddings = self._take_embeddings(z, view.window)
+            if len(views) > 1:  # objects on it may still be decoded while the engine encodes the next
+                embeddings = [part.copy() for part in embeddings]
+            yield Encoded(self.plan.windows[view.window], objects, embeddings)
 
     def _take_canvas(self, z: int) -> Canvas:
         with self.lock:

@@ -1,12 +1,13 @@
 """A model pair that needs no networks: the object of a box is what is bright inside it."""
 
 import threading
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from inference.model.metadata import AFTER_PADDING, INDICES, Metadata
-from inference.model.pair import Followed, Scored
+from inference.model.pair import Block, Followed, Scored
 
 STATE = ("count", "last_box")
 
@@ -43,7 +44,7 @@ class FakeModel:
         self.prepared: bool | None = None
         self._lock = threading.Lock()
 
-    def prepare(self, streams: int, follow: bool = False) -> None:
+    def prepare(self, streams: int, follow: bool = False, block: int = 1) -> None:
         assert 1 <= streams <= self.threads
         self.prepared = follow
 
@@ -52,14 +53,15 @@ class FakeModel:
             self.passes.append(image)
         return [image]
 
-    def decode(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+    def decode(self, blocks: Iterable[Block]) -> Iterator[Scored]:
         assert not self.prepared
-        with self._lock:
-            self.prompts.append(boxes.copy())
-        return self._bright(embeddings, boxes)
+        for block in blocks:
+            with self._lock:
+                self.prompts.append(block.boxes.copy())
+            yield self.say(block)
 
-    def decode_scored(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> Scored:
-        return Scored(self.decode(embeddings, boxes), np.full(len(boxes), 0.75, np.float32))
+    def say(self, block: Block) -> Scored:
+        return Scored(self._bright(*block), np.full(len(block.boxes), 0.75, np.float32))
 
     def _bright(self, embeddings: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
         step = self.metadata.input_size // self.metadata.logit_size

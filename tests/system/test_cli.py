@@ -113,7 +113,7 @@ def test_verbose_says_what_was_loaded_and_how_much_memory_it_took(tmp_path, run)
         assert f"encoder.onnx: {how}" in result.stdout
         assert f"decoder.onnx: {how}" in result.stdout
         assert re.search(r"^2DBox_CT_1.npz: peak memory \d+ MB$", result.stdout, re.MULTILINE)
-        assert re.search(r"^memory limit \d+ MB: boxes at once 16, ", result.stdout, re.MULTILINE)
+        assert re.search(r"^memory limit \d+ MB: boxes at once 2, ", result.stdout, re.MULTILINE)
 
 
 def test_a_process_is_given_its_share_of_the_memory(tmp_path, run):

@@ -73,7 +73,11 @@ def test_no_case_scores_below_its_floor(below_floors, precision):
 @pytest.mark.parametrize("shift", [-0.5, 0.5])
 def test_the_floors_notice_a_threshold_that_is_off(below_floors, monkeypatch, shift):
     decode = ModelPair.decode
-    monkeypatch.setattr(ModelPair, "decode", lambda model, *inputs: decode(model, *inputs) + np.float32(shift))
+
+    def shifted(model, blocks):
+        return (scored._replace(logits=scored.logits + np.float32(shift)) for scored in decode(model, blocks))
+
+    monkeypatch.setattr(ModelPair, "decode", shifted)
     assert len(below_floors(FLOORS, "--precision", F32)) >= 2
 
 

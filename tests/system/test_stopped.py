@@ -77,13 +77,13 @@ STOPPED_WHILE_LOADING = """
 import builtins, os, signal, sys
 from inference.cli import main
 
-def load_as_extension_modules_do(name, *others):
+def load_as_extension_modules_do(name, *others, **named):
     if name == "cv2":
         try:
             os.kill(os.getpid(), signal.SIGINT)
         except SystemExit as error:
             raise ImportError("initialization failed") from error
-    return load(name, *others)
+    return load(name, *others, **named)
 
 load, builtins.__import__ = builtins.__import__, load_as_extension_modules_do
 sys.exit(main(sys.argv[1:]))

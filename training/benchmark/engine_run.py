@@ -64,10 +64,15 @@ def load_onnxruntime(pair: Path) -> Engine:
 
 def load_openvino(pair: Path, precision: str, cache: Path) -> Engine:
     """The runtime's own way. An int8 pair computes what is not quantized in the precision that suits the CPU."""
-    from inference.model.pair import ModelPair
+    from inference.model.pair import Block, ModelPair
 
     model = ModelPair(pair, {FLOAT32: "f32", BF16: "bf16", INT8: "auto"}[precision], cache=cache)
-    return model.metadata.input_size, model.encode, model.decode
+
+    def decode(embeddings: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+        (scored,) = model.decode([Block(embeddings, boxes)])
+        return scored.logits
+
+    return model.metadata.input_size, model.encode, decode
 
 
 def measure(engine: Engine, repeats: int) -> dict[str, float | None]:

@@ -30,7 +30,7 @@ STAGES = {
     ("inference.segment.plan", "make_plan"): "plan",
     ("inference.segment.preprocess", "encoder_input"): "preprocess",
     ("inference.model.pair", "ModelPair.encode"): "encode (waits for the model)",
-    ("inference.model.pair", "ModelPair.decode"): "decode (waits for the model)",
+    ("inference.model.pair", "_scored"): "decode (waits for what is left of it)",
     ("inference.model.pair", "ModelPair.follow"): "follow (waits for the model)",
     ("inference.segment.resample", "positive_region"): "mask: find region",
     ("inference.segment.resample", "bilinear"): "mask: resample",

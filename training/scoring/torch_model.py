@@ -1,11 +1,13 @@
 """A torch model in the place of an ONNX pair, so that the runtime's own code does everything but the two networks."""
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import nn
 
 from inference.arrays import Array, Float32Array
 from inference.model.metadata import AFTER_PADDING, Metadata
-from inference.model.pair import Followed, State
+from inference.model.pair import Block, Followed, Scored, State
 
 
 class TorchModel:
@@ -27,7 +29,7 @@ class TorchModel:
         self._model, self._device = model, torch.device(device)
         self.threads = 1  # that call it side by side
 
-    def prepare(self, streams: int, follow: bool = False) -> None:
+    def prepare(self, streams: int, follow: bool = False, block: int = 1) -> None:
         """Nothing to prepare."""
 
     @torch.inference_mode()
@@ -35,10 +37,13 @@ class TorchModel:
         embeddings = self._model.encode(torch.from_numpy(image).to(self._device))
         return [embedding.float().cpu().numpy() for embedding in embeddings]
 
+    def decode(self, blocks: Iterable[Block]) -> Iterator[Scored]:
+        return map(self._decode, blocks)
+
     @torch.inference_mode()
-    def decode(self, embeddings: list[Array], boxes: Float32Array) -> Float32Array:
-        logits, _ = self._model.decode(tuple(map(self._tensor, embeddings)), self._tensor(boxes), None)
-        return logits.float().cpu().numpy()
+    def _decode(self, block: Block) -> Scored:
+        said = self._model.decode(tuple(map(self._tensor, block.embeddings)), self._tensor(block.boxes), None)
+        return Scored(*(part.float().cpu().numpy() for part in said))
 
     @torch.inference_mode()
     def follow(

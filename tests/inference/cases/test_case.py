@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inference.cases.boxes import common_form
-from inference.cases.case import read_case
+from inference.cases.case import box_count, read_case
 from inference.errors import CaseError
 
 BUDGET = 64 * 2**20
@@ -259,3 +259,13 @@ class TestRefused:
             archive.writestr("boxes.npy", npy(np.array(BOX_2D)))
         with pytest.raises(CaseError, match=f"method {compression}"):
             read_case(path, BUDGET)
+
+
+def test_the_number_of_boxes_is_a_hint_that_no_file_can_fail(tmp_path):
+    assert box_count(save(tmp_path, imgs=IMAGE, boxes=BOX_2D * 7)) == 7
+    assert box_count(save(tmp_path, imgs=IMAGE, boxes=BOX_2D[0])) == 0  # which is read as one
+    assert box_count(save(tmp_path, imgs=IMAGE)) == 0
+    assert box_count(npz_of(tmp_path, {"boxes.npy": b"no array"})) == 0
+    (tmp_path / "case.npz").write_bytes(b"no archive")
+    assert box_count(tmp_path / "case.npz") == 0
+    assert box_count(tmp_path / "absent.npz") == 0

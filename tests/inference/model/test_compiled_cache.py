@@ -11,7 +11,7 @@ from inference.atomic import PREFIX, STALE_SECONDS, SUFFIX
 from inference.errors import SetupError
 from inference.model import compiled_cache
 from inference.model.metadata import ENCODER, PAIR
-from inference.model.pair import ModelPair
+from inference.model.pair import Block, ModelPair
 
 IMAGE = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
 BOXES = np.array([[30, 40, 200, 220], [10, 10, 90, 60]], np.float32)
@@ -26,19 +26,21 @@ def weights(untrained):
 def compilations(monkeypatch):
     """Names of the files that had to be compiled."""
     names = []
-    compile_model = compiled_cache.Core.compile_model
+    read_model = compiled_cache.Core.read_model
 
-    def counted(core, path, *arguments):
+    def counted(core, path):
         names.append(path.name)
-        return compile_model(core, path, *arguments)
+        return read_model(core, path)
 
-    monkeypatch.setattr(compiled_cache.Core, "compile_model", counted)
+    monkeypatch.setattr(compiled_cache.Core, "read_model", counted)
     return names
 
 
-def logits(weights, cache, precision="f32"):
+def logits(weights, cache, precision="f32", block=2):
     model = ModelPair(weights, precision, cache=cache)
-    return model.decode(model.encode(IMAGE), BOXES).copy()
+    model.prepare(1, block=block)
+    (scored,) = model.decode([Block(model.encode(IMAGE), BOXES[:block])])
+    return scored.logits.copy()
 
 
 def test_second_start_compiles_nothing_and_gives_the_same(tmp_path, weights, compilations):
@@ -53,6 +55,12 @@ def test_another_precision_is_another_cache_entry(tmp_path, weights, compilation
     logits(weights, tmp_path, "f32")
     logits(weights, tmp_path, "bf16")
     assert len(compilations) == 4
+
+
+def test_another_number_of_boxes_at_once_is_another_cache_entry(tmp_path, weights, compilations):
+    logits(weights, tmp_path)
+    logits(weights, tmp_path, block=1)
+    assert sorted(compilations) == ["decoder.onnx", "decoder.onnx", "encoder.onnx"]
 
 
 def test_another_cpu_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):

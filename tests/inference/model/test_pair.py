@@ -9,7 +9,7 @@ from inference.cases.case import make_case
 from inference.errors import SetupError
 from inference.model import pair as pair_module
 from inference.model.metadata import DECODER, ENCODER, VOLUME_DECODER
-from inference.model.pair import ModelPair
+from inference.model.pair import SIDE_BY_SIDE, Block, ModelPair
 from inference.options import F32, FIND, FLATTEN, Options
 from inference.segment.segment_case import segment_case
 from inference.warm_cache import warm
@@ -53,6 +53,48 @@ def test_states_go_through_the_graph_and_objects_end_by_presence(weights):
         assert found.tolist() == [*range(z - LASTS + 1, min(z + LASTS, 9))]
         for at in found:  # though the box has grown around each mask, the state still holds the first one
             np.testing.assert_array_equal(segs[at] == label, segs[z] == label)
+
+
+@pytest.fixture
+def embeddings():
+    rng = np.random.default_rng(0)
+    return lambda model: [part.copy() for part in model.encode(rng.random((1, 3, 256, 256), np.float32))]
+
+
+BOXES = np.array([[10 * i, 5 * i, 90 + 10 * i, 120 + 5 * i] for i in range(11)], np.float32)
+
+
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_blocks_come_in_their_order_whatever_is_decoded_side_by_side(weights, embeddings, block):
+    with closing(ModelPair(weights, F32)) as model:
+        model.prepare(1)
+        images = [embeddings(model) for _ in range(2)]
+        alone = [next(model.decode([Block(image, BOXES[i : i + 1])])).logits[0].copy() for image in images
+                 for i in range(len(BOXES))]  # fmt: skip
+        model.prepare(1, block=block)
+        blocks = [Block(image, BOXES[i : i + block]) for image in images for i in range(0, len(BOXES), block)]
+        decoded = [scored.logits.copy() for scored in model.decode(blocks)]
+    assert [len(logits) for logits in decoded] == [len(each.boxes) for each in blocks]
+    np.testing.assert_allclose(np.concatenate(decoded), alone, atol=1e-3)
+
+
+def test_who_takes_no_more_blocks_leaves_nothing_running(weights, embeddings):
+    taken = []
+
+    def blocks(image):
+        for i in range(len(BOXES)):
+            taken.append(i)
+            yield Block(image, BOXES[i : i + 1])
+
+    with closing(ModelPair(weights, F32)) as model:
+        model.prepare(1, block=2)
+        image = embeddings(model)
+        decoding = model.decode(blocks(image))
+        first = next(decoding).logits.copy()
+        assert len(taken) == min(SIDE_BY_SIDE, model.threads) + 2  # one is here, the others are being decoded
+        decoding.close()
+        (again,) = model.decode([Block(image, BOXES[:1])])
+        np.testing.assert_array_equal(again.logits, first)
 
 
 def test_what_is_handed_on_is_the_objects_own(weights):

@@ -52,9 +52,7 @@ def test_an_object_that_is_not_there_has_an_empty_mask():
 
 def test_a_score_outside_of_what_an_iou_can_be_is_clipped(monkeypatch):
     image, model = encoded()
-    scored = model.decode_scored
+    say = model.say
     for says, is_given in ((1.25, 1.0), (-0.5, 0.0)):
-        monkeypatch.setattr(
-            model, "decode_scored", lambda *inputs, says=says: scored(*inputs)._replace(scores=np.array([says]))
-        )
+        monkeypatch.setattr(model, "say", lambda block, says=says: say(block)._replace(scores=np.array([says])))
         assert image.segment(LARGE, zoom=False)[1] == is_given

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from inference.segment.objects import ObjectLogits, decoded_objects, encode_window, tight_box
+from inference.model.pair import Block
+from inference.segment.objects import ObjectLogits, boxes_on, encode_window, full_resolution, tight_box
 from inference.segment.preprocess import Geometry, encoder_input
 from inference.segment.resample import Region, Span
 from inference.segment.zoom import Window
@@ -23,14 +24,14 @@ class Says(FakeModel):
         super().__init__(**settings)
         self.logits = logits.astype(np.float32)
 
-    def decode(self, embeddings, boxes):
-        super().decode(embeddings, boxes)
-        return np.repeat(self.logits[np.newaxis], len(boxes), axis=0)
+    def say(self, block):
+        return super().say(block)._replace(logits=np.repeat(self.logits[np.newaxis], len(block.boxes), axis=0))
 
 
 def decode(model, window, boxes, image=SQUARE) -> list[ObjectLogits]:
     boxes = np.array(boxes, float).reshape(-1, 4)
-    return list(decoded_objects(model, encode_window(model, image, window), window, np.arange(len(boxes)), boxes))
+    (scored,) = model.decode([Block(encode_window(model, image, window), boxes_on(model, window, boxes))])
+    return list(full_resolution(model, scored.logits, window, np.arange(len(boxes))))
 
 
 def painted(found: ObjectLogits) -> np.ndarray:
@@ -104,23 +105,6 @@ def test_objects_without_a_mask_are_left_out_and_the_others_keep_their_numbers()
     beside = [60.0, 50.0, 90.0, 70.0]
     found = decode(FakeModel(), WHOLE, [beside, AROUND_SQUARE, beside, AROUND_SQUARE])
     assert [each.label for each in found] == [2, 4]
-
-
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_boxes_decode_together_as_they_do_in_blocks(size):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
-    low = rng.uniform(0, [WIDTH - 30, HEIGHT - 30], (10, 2))
-    boxes, objects = np.concatenate([low, low + rng.uniform(8, 30, (10, 2))], axis=1), np.arange(10)
-    model = FakeModel()
-    embeddings = encode_window(model, image, WHOLE)
-    together = list(decoded_objects(model, embeddings, WHOLE, objects, boxes))
-    blocks = [slice(start, start + size) for start in range(0, 10, size)]
-    apart = [each for b in blocks for each in decoded_objects(model, embeddings, WHOLE, objects[b], boxes[b])]
-    assert len(together) == len(apart) > 5
-    for one, other in zip(together, apart, strict=True):
-        assert (one.label, one.region) == (other.label, other.region)
-        np.testing.assert_array_equal(one.logits, other.logits)
 
 
 def test_tight_box_goes_by_the_edges_of_positive_pixels():

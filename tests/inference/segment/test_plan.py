@@ -10,7 +10,7 @@ from inference.errors import CaseError
 from inference.memory_limit import MB
 from inference.model.metadata import INDICES, PIXEL_EDGES
 from inference.options import FLATTEN, LATER, Options
-from inference.segment.blocks import WORTH_A_SIZE
+from inference.segment.blocks import WORTH_BLOCKS, block_size
 from inference.segment.memory import CANVAS_BYTES
 from inference.segment.plan import in_convention, make_plan
 from tests.support.fake_model import metadata
@@ -71,11 +71,21 @@ def test_without_boxes_nothing_is_visited():
     assert not list(plan_of(make_case(np.zeros((4, 40, 50), np.uint8), np.zeros((0, 6)))).route.visits)
 
 
-def test_block_sizes_are_those_that_pay_over_all_visits():
-    many = make_case(np.zeros((WORTH_A_SIZE, 40, 50), np.uint8), np.array([[3, 4, 0, 30, 30, WORTH_A_SIZE - 1]] * 2))
-    assert plan_of(many, strategy=FLATTEN).block_sizes == (2, 1)
-    assert plan_of(VOLUME).block_sizes == (1,)
-    assert plan_of(many, strategy=FLATTEN, box_batch=1).block_sizes == (1,)
+def test_blocks_are_those_that_pay_over_all_visits():
+    many = make_case(np.zeros((WORTH_BLOCKS, 40, 50), np.uint8), np.array([[3, 4, 0, 30, 30, WORTH_BLOCKS - 1]] * 2))
+    assert plan_of(many, strategy=FLATTEN, box_batch=2).block == 2
+    assert plan_of(many, strategy=FLATTEN, box_batch=3).block == 1
+    assert plan_of(VOLUME).block == 1
+    assert plan_of(many, strategy=FLATTEN, box_batch=1).block == 1
+
+
+def test_blocks_of_an_image_are_those_that_its_number_of_boxes_lets_expect():
+    """For which the decoder is loaded before windows are planned, however many a last block leaves empty."""
+    low = np.array([(x, y) for x in (20, 220, 360) for y in (10, 200, 350)] * 7)
+    case = make_case(np.zeros((400, 400), np.uint8), np.concatenate([low, low + 30], axis=1))
+    views = [len(view.objects) for visit in plan_of(case, zoom=True).route.visits for view in visit.views]
+    assert any(count % 2 for count in views)
+    assert plan_of(case, zoom=True, box_batch=2).block == block_size([len(low)], 2) == 2
 
 
 def test_memory_that_the_arrays_leave_is_for_embeddings():

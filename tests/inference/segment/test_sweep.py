@@ -84,9 +84,9 @@ def test_every_visit_to_a_slice_sees_the_same_whichever_lane_comes_first():
     seen = []
 
     class Seeing(FakeModel):
-        def decode(self, embeddings, boxes):
-            seen.append(embeddings[0].copy())
-            return super().decode(embeddings, boxes)
+        def say(self, block):
+            seen.append(block.embeddings[0].copy())
+            return super().say(block)
 
     volume = np.random.default_rng(0).integers(0, 256, (9, 64, 64), np.uint8)
     boxes = np.array([[10, 12, 0, 46, 48, 4], [10, 12, 2, 46, 48, 8]])
@@ -108,6 +108,27 @@ def test_blocks_change_nothing(strategy, box_batch):
     np.testing.assert_array_equal(
         segment(case, strategy=strategy, box_batch=box_batch), segment(case, strategy=strategy, box_batch=7)
     )
+
+
+def test_windows_are_encoded_while_objects_on_others_are_still_decoded():
+    """The engine takes blocks ahead, and writes over its embeddings with each image that it encodes."""
+
+    class Ahead(FakeModel):
+        own = np.zeros((1, 3, 64, 64), np.float32)
+
+        def encode(self, image):
+            self.own[:] = super().encode(image)[0]
+            return [self.own]
+
+        def decode(self, blocks):
+            return super().decode(list(blocks))
+
+    image = np.random.default_rng(0).integers(0, 2, (400, 400), np.uint8).repeat(8, 0).repeat(8, 1)[:400, :400] * 200
+    low = np.array([(x, y) for x in (20, 220, 360) for y in (10, 200, 350)])
+    case, model = make_case(image, np.concatenate([low, low + 30], axis=1)), Ahead()
+    segs = segment(case, model, zoom=True)
+    assert (len(model.passes), len(np.unique(segs))) == (4, 10)
+    np.testing.assert_array_equal(segs, segment(case, zoom=True))
 
 
 def test_progress_rises_to_one():

@@ -211,7 +211,7 @@ def test_short_run_of_the_command(shared_data, tmp_path, capsys):
     with (tmp_path / "out" / "profile_stages_light.csv").open() as file:
         stages = {row["stage"].strip() for row in csv.DictReader(file)}
     named = {"interpreter start", "import openvino", "read case", "plan", "mask: resample", "write result"}
-    networks = {"model: load encoder", "encode (waits for the model)", "decode (waits for the model)"}
+    networks = {"model: load encoder", "encode (waits for the model)", "decode (waits for what is left of it)"}
     assert stages >= named | networks
     with (tmp_path / "out" / "profile_encoder_light.csv").open() as file:
         operations = list(csv.DictReader(file))
