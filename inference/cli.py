@@ -7,8 +7,8 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .arguments import SUBCOMMANDS, parse
@@ -87,15 +87,33 @@ def run_program(
     def run() -> int:
         parsed = parse(arguments)
         log_to_streams(parsed.verbose)
-        gc.disable()  # until the first case: what is imported is no garbage, and looking for some takes 5 ms
         try:
-            return _run(parsed, find_jobs, keep)
+            with _uncollected() as imported:
+                return _run(parsed, find_jobs, keep, imported)
         finally:
-            gc.unfreeze()
-            gc.enable()
             log.debug("peak memory %.0f MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     return _guarded(run)
+
+
+@contextmanager
+def _uncollected() -> Iterator[Callable[[], None]]:
+    """Look for no garbage, which takes 5 ms, until the given function is called: what is imported is none, and is left
+    out of later searches too. Where this process has other plans for its garbage, they stay."""
+    if not gc.isenabled() or gc.get_freeze_count():
+        yield lambda: None
+        return
+
+    def imported() -> None:
+        gc.freeze()
+        gc.enable()
+
+    gc.disable()
+    try:
+        yield imported
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 def _guarded(run: Callable[[], int]) -> int:
@@ -123,6 +141,7 @@ def _run(
     parsed: argparse.Namespace,
     find_jobs: Callable[[argparse.Namespace, Iterable[str]], Sequence["Job"]],
     keep: Callable[["ModelPair"], object],
+    imported: Callable[[], None],
 ) -> int:
     memory = memory_limit(parsed.memory)
     # Read by OpenCV when it is imported: a picture that would not fit in memory is refused by its header.
@@ -150,17 +169,18 @@ def _run(
         shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
         log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
         # What the first case most likely needs loads while the rest is imported and the case is read.
-        lanes, follow = (share.lanes, follows(options, model.metadata)) if jobs[0].is_volume else (1, False)
+        first = jobs[0]
+        lanes, follow = (share.lanes, follows(options, model.metadata)) if first.is_volume else (1, False)
         model.prepare_encoder(lanes)
-        from .segment.blocks import block_size
+        from .segment.blocks import WORTH_BLOCKS, block_size
 
-        model.prepare(lanes, follow, 1 if follow else block_size([jobs[0].box_count], share.box_batch))
+        views = [first.box_count] * (WORTH_BLOCKS if first.is_volume else 1)  # of a volume, as if on so many slices
+        model.prepare(lanes, follow, 1 if follow else block_size(views, share.box_batch))
         from .jobs import make_folders
         from .run import run_jobs
 
         make_folders(jobs)
-        gc.freeze()  # what is imported stays, and need not be looked at again
-        gc.enable()
+        imported()
         return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
 
 

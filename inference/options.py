@@ -54,7 +54,7 @@ class Options:
         strategy: way through a volume, one of `STRATEGIES`; a 2D case has one slice and needs none.
         overlap: who has a pixel that several objects claim, one of `OVERLAP_RULES`.
         zoom: segment small objects on magnifying windows (see `inference.segment.zoom`).
-        box_batch: boxes decoded at once where a case has many; memory grows with it, masks do not change.
+        box_batch: boxes in a block of the decoder, where a case has many; memory grows with it.
         extent: from which slice to which objects reach, one of `EXTENTS`; a 2D case has one slice and needs none.
     """
 

@@ -117,7 +117,7 @@ class Predictor:
             strategy: way through a volume, `propagate` or `flatten`.
             overlap: who has a pixel that several objects claim, `later`, `logit` or `size`.
             zoom: segment small objects on magnifying windows.
-            box_batch: boxes decoded at once where there are many.
+            box_batch: boxes in a block of the decoder, where there are many.
 
         Returns:
             Label map (H, W) or (D, H, W), `uint8` (`uint16` above 255 boxes): 0 is background, i the object of the i-th

@@ -11,8 +11,9 @@ import numpy as np
 
 from .errors import EXIT_OK, EXIT_SETUP, SetupError
 from .model.metadata import ENCODER
-from .model.pair import SIDE_BY_SIDE, Block, ModelPair
+from .model.pair import Block, ModelPair
 from .options import Options, default_weights
+from .segment.memory import MOST_LANES
 from .segment.neighbours import neighbour_maps
 
 
@@ -28,8 +29,8 @@ def warm(weights: Path) -> None:
     box = np.array([[0, 0, size, size]], np.float32)
     # As of a volume or of many boxes, and of an image with a few. What is compiled for so many streams is good for any
     # number from there.
-    for streams, boxes in ((SIDE_BY_SIDE, Options.box_batch), (1, 1)):
-        model.prepare(streams, block=boxes)
+    for streams, boxes in ((MOST_LANES, Options.box_batch), (1, 1)):
+        model.prepare(streams, block_size=boxes)
         embeddings = model.encode(image)
         for _ in model.decode([Block(embeddings, box)]):
             pass

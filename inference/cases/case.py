@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Array, BoolArray, Float64Array
-from ..errors import CaseError, does_not_fit
+from ..errors import CaseError, does_not_fit, only_case_errors
 from .boxes import Repaired, common_form, repair
 from .npz import Header, Npz, open_npz
 
@@ -97,13 +97,13 @@ def read_case(path: Path, max_bytes: int) -> Case:
 
 
 def box_count(path: Path) -> int:
-    """How many boxes an npz file says that it holds; 0 where it cannot be read, or says nothing of the kind."""
+    """How many boxes an npz file says that it holds; 0 where it cannot be read, or says nothing that can be true."""
     try:
-        with open_npz(path) as archive:
+        with only_case_errors(), open_npz(path) as archive:
             boxes = archive.header("boxes")
     except CaseError:
         return 0
-    return boxes.shape[0] if boxes and len(boxes.shape) == 2 else 0
+    return boxes.shape[0] if boxes and len(boxes.shape) == 2 and boxes.shape[0] <= MAX_OBJECTS else 0
 
 
 def make_case(imgs: Array, boxes: Array) -> Case:

@@ -33,8 +33,8 @@ State = list[Array]  # of one object, each array (1, ...), in the order of `meta
 # images no longer for one or a few. Encoders are loaded in two thirds of the time, and take longer for an image (light
 # 1 ms, LiteMedSAM 15), which pays where they see few.
 LOADED_QUICKLY = {"SNIPPETS_MODE": "DISABLE"}
-# Blocks of boxes that are decoded at once, each on one thread: threads that share each of a block's many small
-# operations wait for one another, and two blocks take two thirds of the time so.
+# Blocks of boxes that are decoded at once, each on its share of the threads: threads that share each of a block's many
+# small operations wait for one another, and two blocks on one thread each take two thirds of the time.
 SIDE_BY_SIDE = 2
 LOADERS = 2  # threads; encoder and a decoder of a first case load side by side
 
@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
     Attributes:
         embeddings: of their image.
-        boxes: (n, 4) input pixels; at most as many as `prepare` was told.
+        boxes: (n, 4) input pixels; 1 to as many as `prepare` was told.
     """
 
     embeddings: Embeddings
@@ -81,7 +81,7 @@ class Loaded(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What the decoder says of n objects. Valid until the next one is asked for.
+    """What the decoder says of n objects. Valid until this thread decodes another block.
 
     Attributes:
         logits: (n, S, S) low-resolution logits.
@@ -125,7 +125,7 @@ class ModelPair:
         self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
         self._started = self._pool.submit(_start, precision, threads)
         self.metadata = _pair_metadata(weights)
-        self.streams = self.block = 1
+        self.streams = self.block_size = 1
         self.threads = threads or len(os.sched_getaffinity(0))
         self._weights = weights
         self._folders = [cache] if cache else cache_folders(weights)
@@ -142,7 +142,7 @@ class ModelPair:
         self.streams = streams
         self._load(Variant(ENCODER, streams))
 
-    def prepare(self, streams: int, follow: bool = False, block: int = 1) -> None:
+    def prepare(self, streams: int, follow: bool = False, block_size: int = 1) -> None:
         """Say how the model is going to be used.
 
         What this needs and is not loaded yet begins to load in the background.
@@ -150,10 +150,10 @@ class ModelPair:
         Args:
             streams: threads that use it side by side, at most `threads`.
             follow: whether boxes are decoded by `follow`, instead of by `decode`.
-            block: the most boxes that `decode` is given at once.
+            block_size: the most boxes that `decode` is given at once.
         """
         self.prepare_encoder(streams)
-        self.block = block
+        self.block_size = block_size
         self._load(Variant(VOLUME_DECODER, streams) if follow else self._decoder)
 
     def encode(self, image: Float32Array) -> Embeddings:
@@ -168,7 +168,11 @@ class ModelPair:
     def decode(self, blocks: Iterable[Block]) -> Iterator[Scored]:
         """What the decoder says of each block, in their order.
 
-        The next few blocks are taken, and are being decoded, while the caller works with what it got.
+        The next few blocks are taken, and are being decoded, while the caller works with what it got. Their embeddings
+        must hold until they are scored.
+
+        Raises:
+            ValueError: a block has more boxes than `prepare` was told.
         """
         variant = self._decoder
         at_once = variant.streams + 1
@@ -178,6 +182,8 @@ class ModelPair:
                 if len(running) == at_once:
                     yield _scored(*running.popleft())
                 turn, count = started % at_once, len(block.boxes)
+                if count > variant.boxes:
+                    raise ValueError(f"{count} boxes in a block of {variant.boxes}")
                 request = self._requests(variant, turn + 1)[turn]
                 inputs = dict(zip(self.metadata.embeddings, block.embeddings, strict=True))
                 boxes = block.boxes[np.minimum(np.arange(variant.boxes), count - 1)]  # the last again, if they are few
@@ -186,7 +192,7 @@ class ModelPair:
             while running:
                 yield _scored(*running.popleft())
         finally:
-            for request, _ in running:  # what they read must live as long
+            for request, _ in running:  # their embeddings may be written over next, and they are asked again
                 request.wait()
 
     def follow(
@@ -216,8 +222,8 @@ class ModelPair:
 
     @property
     def _decoder(self) -> Variant:
-        streams = min(SIDE_BY_SIDE, self.threads) if self.block > 1 else 1
-        return Variant(DECODER, max(self.streams, streams), self.block)
+        streams = min(SIDE_BY_SIDE, self.threads) if self.block_size > 1 else 1
+        return Variant(DECODER, max(self.streams, streams), self.block_size)
 
     def _requests(self, variant: Variant, count: int = 1) -> list[InferRequest]:
         """So many inference requests of this thread's own, once the variant is loaded."""
@@ -250,6 +256,7 @@ class ModelPair:
         request = compiled.create_infer_request()
         if variant.file != ENCODER and variant.boxes == 1:
             # A decoder's first run takes longer than the next. Here that happens while the image is being encoded.
+            # Of blocks there are many, and their first runs are side by side.
             request.infer({port.any_name: _zeros(port) for port in compiled.inputs})
         return Loaded(compiled, [request])
 

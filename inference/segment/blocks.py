@@ -8,19 +8,21 @@ from collections.abc import Iterable, Iterator
 
 # From so many boxes of a case on a decoder that works on two blocks side by side pays for its loading, and for 12 MB.
 WORTH_BLOCKS = 48
-MOST_WAITING = 1.2  # times as many boxes as there are may be decoded; beyond, one by one is quicker
+# Times as many boxes as there are may be decoded; beyond, one by one is quicker. Of an image it binds nothing: how its
+# boxes are spread over windows is not known yet when the decoder is loaded.
+MOST_PADDED = 1.2
 
 
-def block_size(views: Iterable[int], largest: int) -> int:
-    """The block size of one case: `largest` where that pays, else 1.
+def block_size(views: Iterable[int], size: int) -> int:
+    """The block size of one case: `size` where that pays, else 1.
 
     Args:
         views: the number of boxes of each view, as often as it is decoded.
-        largest: most boxes at once.
+        size: of a block, at least 1.
     """
     counts = list(views)
-    boxes, decoded = sum(counts), sum(largest * len(list(split(count, largest))) for count in counts)
-    return largest if boxes >= WORTH_BLOCKS and decoded <= boxes * MOST_WAITING else 1
+    boxes, decoded = sum(counts), sum(-(-count // size) * size for count in counts)
+    return size if boxes >= WORTH_BLOCKS and decoded <= boxes * MOST_PADDED else 1
 
 
 def split(count: int, size: int) -> Iterator[slice]:

@@ -55,7 +55,7 @@ class Share(NamedTuple):
 
     Attributes:
         lanes: slices of a volume in work at once.
-        box_batch: most boxes decoded at once.
+        box_batch: boxes in a block of the decoder.
         case_bytes: for the arrays of one case.
     """
 
@@ -69,7 +69,7 @@ def share_out(metadata: "Metadata", box_batch: int, memory: int, threads: int) -
 
     Args:
         metadata: of the model pair.
-        box_batch: the most boxes at once that the user wants.
+        box_batch: boxes in a block that the user wants.
         memory: bytes that this process may use, from `inference.memory_limit`.
         threads: of the CPU; each lane needs one.
     """

@@ -32,7 +32,7 @@ class Plan:
         windows: all windows, the first the whole image; they are the same on all slices.
         route: all visits to slices, in order, with the windows to encode and the objects to decode on each.
         overlap: who has a pixel that several objects claim, one of `inference.options.OVERLAP_RULES`.
-        block: the most boxes that are decoded at once.
+        block_size: the most boxes in a block of the decoder.
         lanes: slices in work side by side.
         kept_bytes: memory for embeddings that are needed twice; what does not fit is encoded twice.
     """
@@ -43,7 +43,7 @@ class Plan:
     windows: list[Window]
     route: Route
     overlap: str
-    block: int
+    block_size: int
     lanes: int
     kept_bytes: int
 
@@ -88,7 +88,7 @@ def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) 
     kept_slices = 0 if options.overlap == LATER else sum(count > 1 for count in visits.values())
     # The volume decoder takes one object at a time; the decoder of an image is loaded before its windows are known.
     views = [len(view.objects) for visit in route.visits for view in visit.views] if case.is_volume else [len(objects)]
-    block = 1 if follow else block_size(views, share.box_batch)
+    size = 1 if follow else block_size(views, share.box_batch)
     states = state_bytes(metadata.model, len(objects), len(route.sweeps)) if follow else 0
     needed = check_fits(case, lanes, kept_slices, states, share.case_bytes)
     plan = Plan(
@@ -98,11 +98,11 @@ def plan_within(share: Share, case: Case, metadata: Metadata, options: Options) 
         windows,
         route,
         options.overlap,
-        block,
+        size,
         lanes,
         share.case_bytes - needed,
     )
-    figures = (visits.total(), len(windows) - 1, plan.block, lanes, needed // MB, plan.kept_bytes // MB)
+    figures = (visits.total(), len(windows) - 1, plan.block_size, lanes, needed // MB, plan.kept_bytes // MB)
     log.debug("plan: %d visits, %d windows, blocks of %d, %d lanes, arrays %d MB, embeddings up to %d MB", *figures)
     return plan
 

@@ -85,7 +85,7 @@ class Boxes(Prompts):
         def blocks() -> Iterator[Block]:
             for window, objects, embeddings in views:
                 boxes = boxes_on(self.model, window, self.boxes[objects])
-                for part in split(len(objects), self.plan.block):
+                for part in split(len(objects), self.plan.block_size):
                     begun.append((window, objects[part]))
                     yield Block(embeddings, boxes[part])
 

@@ -40,7 +40,7 @@ def segment_case(
         SetupError: the model cannot be loaded, or cannot do with volumes what the user wants.
     """
     plan = make_plan(case, model.metadata, options, memory, model.threads)
-    model.prepare(plan.lanes, plan.follow, plan.block)
+    model.prepare(plan.lanes, plan.follow, plan.block_size)
     segs = np.zeros(case.shape, case.segs_dtype)
     sweep(case, plan, model, segs, on_step)
     return Segmentation(segs if case.is_volume else segs[0], plan.windows[1:])

@@ -86,7 +86,7 @@ class _Sweep:
                 self._pass_by(z, view.window)
                 continue
             embeddings = self._take_embeddings(z, view.window)
-            if len(views) > 1:  # objects on it may still be decoded while the engine encodes the next
+            if len(views) > 1 and not self.plan.follow:  # it may still be decoded on while the engine encodes the next
                 embeddings = [part.copy() for part in embeddings]
             yield Encoded(self.plan.windows[view.window], objects, embeddings)
 

@@ -139,7 +139,7 @@ def test_number_of_boxes_and_box_batch(shared_data, quick_untrained, count):
     torch_model, weights = quick_untrained("light")
     case = many_boxes(real_case(shared_data, "2DBox_Microscopy_0008"), count)
     reference = reference_masks(case, torch_model)
-    for box_batch in (3, 1000):
+    for box_batch in (2, 3):
         ours = runtime_masks(case, weights, box_batch=box_batch)
         assert different_share(ours, reference) <= HANDFUL, f"box_batch {box_batch}"
 

@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shape", type=positive, nargs=3, default=SHAPE, metavar=("D", "H", "W"),
                         help="of the volume (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR",
-                        help="the CSV file (default: %(default)s)")  # fmt: skip
+                        help="for the CSV file (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
     phantom = phantom_volume(tuple(options.shape), n_boxes=OBJECTS, seed=SEED)
     before: list[Row] = []

@@ -21,6 +21,7 @@ def mean_ranks(cases: pd.DataFrame) -> pd.DataFrame:
     """
     by_case = cases.groupby("case")
     ranks = pd.DataFrame({name: by_case[name].rank(ascending=less) for name, less in BETTER_IS_LESS.items()})
+    ranks = ranks[cases[[*BETTER_IS_LESS]].notna().all(axis="columns")]
     means = ranks.groupby(cases["run"], sort=False).mean()
     means["all"] = means.mean(axis="columns")
     return means.sort_values("all", kind="stable")

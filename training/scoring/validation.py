@@ -41,7 +41,7 @@ class ValidationConfig:
     limit: int | None = None
     volumes: bool = False
     zoom: bool = False
-    box_batch: int = 16
+    box_batch: int = Options.box_batch
 
 
 def validation_cases(config: ValidationConfig) -> list[Path]:
@@ -80,7 +80,7 @@ def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False, tit
 
     Returns:
         One row per case: `case`, `modality`, `dimensions` ("2D" or "3D", by its arrays), `seconds` that segmenting it
-        took, without reading its file, `dsc`, and with `nsd`, `nsd` (0..1).
+        took, without reading its file or loading a pair, `dsc`, and with `nsd`, `nsd` (0..1).
 
     Raises:
         ValueError: no cases, or one that cannot be read or segmented; the message names it.
@@ -95,6 +95,8 @@ def _score_case(runner: Runner, path: Path, options: Options, nsd: bool) -> Row:
         gts, spacing = read_truth(truth)
     with naming(path), only_case_errors():
         case = read_case(path, case_budget(memory_limit()))
+        if isinstance(runner, ModelPair):
+            segment_case(case, runner, options, memory_limit())  # loads what this case needs
         start = time.perf_counter()
         segs, _ = segment_case(case, runner, options, memory_limit())
         seconds = time.perf_counter() - start

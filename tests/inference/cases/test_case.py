@@ -266,6 +266,8 @@ def test_the_number_of_boxes_is_a_hint_that_no_file_can_fail(tmp_path):
     assert box_count(save(tmp_path, imgs=IMAGE, boxes=BOX_2D[0])) == 0  # which is read as one
     assert box_count(save(tmp_path, imgs=IMAGE)) == 0
     assert box_count(npz_of(tmp_path, {"boxes.npy": b"no array"})) == 0
+    huge = npy(np.array(BOX_2D * 7)).replace(b"(7, 4), }          ", b"(%d, 4), }" % 10**9)  # as long as before
+    assert box_count(npz_of(tmp_path, {"boxes.npy": huge})) == 0
     (tmp_path / "case.npz").write_bytes(b"no archive")
     assert box_count(tmp_path / "case.npz") == 0
     assert box_count(tmp_path / "absent.npz") == 0

@@ -36,10 +36,10 @@ def compilations(monkeypatch):
     return names
 
 
-def logits(weights, cache, precision="f32", block=2):
+def logits(weights, cache, precision="f32", size=2):
     model = ModelPair(weights, precision, cache=cache)
-    model.prepare(1, block=block)
-    (scored,) = model.decode([Block(model.encode(IMAGE), BOXES[:block])])
+    model.prepare(1, block_size=size)
+    (scored,) = model.decode([Block(model.encode(IMAGE), BOXES[:size])])
     return scored.logits.copy()
 
 
@@ -59,7 +59,7 @@ def test_another_precision_is_another_cache_entry(tmp_path, weights, compilation
 
 def test_another_number_of_boxes_at_once_is_another_cache_entry(tmp_path, weights, compilations):
     logits(weights, tmp_path)
-    logits(weights, tmp_path, block=1)
+    logits(weights, tmp_path, size=1)
     assert sorted(compilations) == ["decoder.onnx", "decoder.onnx", "encoder.onnx"]
 
 

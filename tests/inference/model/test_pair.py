@@ -10,7 +10,8 @@ from inference.errors import SetupError
 from inference.model import pair as pair_module
 from inference.model.metadata import DECODER, ENCODER, VOLUME_DECODER
 from inference.model.pair import SIDE_BY_SIDE, Block, ModelPair
-from inference.options import F32, FIND, FLATTEN, Options
+from inference.options import F32, FIND, FLATTEN, PROPAGATE, Options
+from inference.segment.blocks import WORTH_BLOCKS
 from inference.segment.segment_case import segment_case
 from inference.warm_cache import warm
 from tests.support.volume_pair import LASTS, write_volume_pair
@@ -19,6 +20,8 @@ MEMORY = 8 * 2**30
 VOLUME = np.random.default_rng(0).integers(0, 256, (9, 256, 256), np.uint8)
 MARKED = make_case(VOLUME, np.array([[40, 60, 4, 199, 149, 4], [10, 200, 7, 90, 240, 7]]))
 IMAGE = make_case(VOLUME[0], np.array([[40, 60, 199, 149]]))
+CROWDED = make_case(VOLUME[0], np.array([[i, i, i + 60, i + 40] for i in range(WORTH_BLOCKS)]))
+LONG = make_case(VOLUME, np.array([[i, i, 0, i + 60, i + 40, len(VOLUME) - 1] for i in range(WORTH_BLOCKS)]))
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +67,15 @@ def embeddings():
 BOXES = np.array([[10 * i, 5 * i, 90 + 10 * i, 120 + 5 * i] for i in range(11)], np.float32)
 
 
-@pytest.mark.parametrize("block", [1, 2, 4])
-def test_blocks_come_in_their_order_whatever_is_decoded_side_by_side(weights, embeddings, block):
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_blocks_come_in_their_order_whatever_is_decoded_side_by_side(weights, embeddings, size):
     with closing(ModelPair(weights, F32)) as model:
         model.prepare(1)
         images = [embeddings(model) for _ in range(2)]
         alone = [next(model.decode([Block(image, BOXES[i : i + 1])])).logits[0].copy() for image in images
                  for i in range(len(BOXES))]  # fmt: skip
-        model.prepare(1, block=block)
-        blocks = [Block(image, BOXES[i : i + block]) for image in images for i in range(0, len(BOXES), block)]
+        model.prepare(1, block_size=size)
+        blocks = [Block(image, BOXES[i : i + size]) for image in images for i in range(0, len(BOXES), size)]
         decoded = [scored.logits.copy() for scored in model.decode(blocks)]
     assert [len(logits) for logits in decoded] == [len(each.boxes) for each in blocks]
     np.testing.assert_allclose(np.concatenate(decoded), alone, atol=1e-3)
@@ -87,14 +90,21 @@ def test_who_takes_no_more_blocks_leaves_nothing_running(weights, embeddings):
             yield Block(image, BOXES[i : i + 1])
 
     with closing(ModelPair(weights, F32)) as model:
-        model.prepare(1, block=2)
+        model.prepare(1, block_size=2)
         image = embeddings(model)
         decoding = model.decode(blocks(image))
         first = next(decoding).logits.copy()
         assert len(taken) == min(SIDE_BY_SIDE, model.threads) + 2  # one is here, the others are being decoded
         decoding.close()
-        (again,) = model.decode([Block(image, BOXES[:1])])
-        np.testing.assert_array_equal(again.logits, first)
+        again = [scored.logits.copy() for scored in model.decode([Block(image, BOXES[:1])] * len(taken))]
+        np.testing.assert_array_equal(again, [first] * len(taken))  # each request is asked again, and is free
+
+
+def test_a_block_that_is_too_large_is_refused(weights, embeddings):
+    with closing(ModelPair(weights, F32)) as model:
+        model.prepare(1, block_size=2)
+        with pytest.raises(ValueError, match="3 boxes in a block of 2"):
+            list(model.decode([Block(embeddings(model), BOXES[:3])]))
 
 
 def test_what_is_handed_on_is_the_objects_own(weights):
@@ -135,8 +145,8 @@ def test_all_that_a_case_needs_is_compiled_beforehand(weights):
     warm(weights)
     compiled = sorted((weights / "cache").glob("*.blob"))
     with closing(ModelPair(weights)) as model:
-        for case in (IMAGE, MARKED):
-            segment_case(case, model, Options(zoom=False), MEMORY)
+        for case, strategy in ((IMAGE, FLATTEN), (MARKED, PROPAGATE), (CROWDED, FLATTEN), (LONG, FLATTEN)):
+            segment_case(case, model, Options(strategy=strategy, zoom=False), MEMORY)
     assert sorted((weights / "cache").glob("*.blob")) == compiled
 
 

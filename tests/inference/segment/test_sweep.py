@@ -99,14 +99,14 @@ def test_every_visit_to_a_slice_sees_the_same_whichever_lane_comes_first():
 
 
 @pytest.mark.parametrize("strategy", [FLATTEN, PROPAGATE])
-@pytest.mark.parametrize("box_batch", [1, 3, 16])
+@pytest.mark.parametrize("box_batch", [2, 3])
 def test_blocks_change_nothing(strategy, box_batch):
     rng = np.random.default_rng(0)
     low = rng.integers(0, [40, 40, 5], (40, 3))
     boxes = np.concatenate([low, low + rng.integers([5, 5, 0], [24, 24, 4], (40, 3))], axis=1)
     case = make_case(VOLUME, boxes)
     np.testing.assert_array_equal(
-        segment(case, strategy=strategy, box_batch=box_batch), segment(case, strategy=strategy, box_batch=7)
+        segment(case, strategy=strategy, box_batch=box_batch), segment(case, strategy=strategy, box_batch=1)
     )
 
 
