@@ -171,7 +171,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_runtime_options(parser)
     parser.add_argument("--box-batch", type=positive, default=Options.box_batch, metavar="N",
                         help="boxes in a block: from 48 on a case's boxes are decoded in two blocks side by side; "
-                        "1 takes the least memory, others than 1 and 2 are compiled (default: %(default)s)")  # fmt: skip
+                        "1 takes the least memory, all but 1 and 2 are compiled (default: %(default)s)")  # fmt: skip
     parser.add_argument("--strategy", choices=STRATEGIES, default=Options.strategy,
                         help="in volumes: the same box on every slice, or from the middle slice outward with each "
                         "slice prompted by the last mask (default: %(default)s)")  # fmt: skip
