@@ -6,17 +6,17 @@ from inference.segment.blocks import WORTH_BLOCKS, block_size, split
 
 
 def test_a_few_boxes_go_one_by_one():
-    assert block_size([WORTH_BLOCKS - 1], largest=2) == 1
-    assert block_size([WORTH_BLOCKS], largest=2) == 2
+    assert block_size([WORTH_BLOCKS - 1], size=2) == 1
+    assert block_size([WORTH_BLOCKS], size=2) == 2
 
 
 def test_boxes_of_all_views_count():
-    assert block_size([2] * (WORTH_BLOCKS // 2), largest=2) == 2
+    assert block_size([2] * (WORTH_BLOCKS // 2), size=2) == 2
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, 1), (4, 4), (5, 1), (7, 4), (50, 4)])
 def test_views_that_leave_much_of_their_last_block_empty_go_one_by_one(count, expected):
-    assert block_size([count] * WORTH_BLOCKS, largest=4) == expected
+    assert block_size([count] * WORTH_BLOCKS, size=4) == expected
 
 
 @pytest.mark.parametrize("size", [1, 3, 16, 1000])

@@ -73,10 +73,10 @@ def test_without_boxes_nothing_is_visited():
 
 def test_blocks_are_those_that_pay_over_all_visits():
     many = make_case(np.zeros((WORTH_BLOCKS, 40, 50), np.uint8), np.array([[3, 4, 0, 30, 30, WORTH_BLOCKS - 1]] * 2))
-    assert plan_of(many, strategy=FLATTEN, box_batch=2).block == 2
-    assert plan_of(many, strategy=FLATTEN, box_batch=3).block == 1
-    assert plan_of(VOLUME).block == 1
-    assert plan_of(many, strategy=FLATTEN, box_batch=1).block == 1
+    assert plan_of(many, strategy=FLATTEN, box_batch=2).block_size == 2
+    assert plan_of(many, strategy=FLATTEN, box_batch=3).block_size == 1
+    assert plan_of(VOLUME).block_size == 1
+    assert plan_of(many, strategy=FLATTEN, box_batch=1).block_size == 1
 
 
 def test_blocks_of_an_image_are_those_that_its_number_of_boxes_lets_expect():
@@ -85,7 +85,7 @@ def test_blocks_of_an_image_are_those_that_its_number_of_boxes_lets_expect():
     case = make_case(np.zeros((400, 400), np.uint8), np.concatenate([low, low + 30], axis=1))
     views = [len(view.objects) for visit in plan_of(case, zoom=True).route.visits for view in visit.views]
     assert any(count % 2 for count in views)
-    assert plan_of(case, zoom=True, box_batch=2).block == block_size([len(low)], 2) == 2
+    assert plan_of(case, zoom=True, box_batch=2).block_size == block_size([len(low)], 2) == 2
 
 
 def test_memory_that_the_arrays_leave_is_for_embeddings():
