@@ -75,36 +75,41 @@ def validate(
     return score_cases(TorchModel(model, normalise, next(model.parameters()).device), config, nsd)
 
 
-def score_cases(runner: Runner, config: ValidationConfig, nsd: bool = False, title: str = "validate") -> pd.DataFrame:
+def score_cases(
+    runner: Runner, config: ValidationConfig, nsd: bool = False, title: str = "validate", timed: bool = False
+) -> pd.DataFrame:
     """Segment and score the cases of `config`, under a progress bar with a title.
 
     Returns:
-        One row per case: `case`, `modality`, `dimensions` ("2D" or "3D", by its arrays), `seconds` that segmenting it
-        took, without reading its file or loading a pair, `dsc`, and with `nsd`, `nsd` (0..1).
+        One row per case: `case`, `modality`, `dimensions` ("2D" or "3D", by its arrays), `dsc`, and with `nsd`, `nsd`
+        (0..1); with `timed`, `seconds` that segmenting it takes, its file read and a pair loaded.
 
     Raises:
         ValueError: no cases, or one that cannot be read or segmented; the message names it.
     """
     options = Options(zoom=config.zoom, box_batch=config.box_batch)
     paths = tqdm(validation_cases(config), desc=title, unit="case", disable=None, leave=False)
-    return pd.DataFrame([_score_case(runner, path, options, nsd) for path in paths])
+    return pd.DataFrame([_score_case(runner, path, options, nsd, timed) for path in paths])
 
 
-def _score_case(runner: Runner, path: Path, options: Options, nsd: bool) -> Row:
+def _score_case(runner: Runner, path: Path, options: Options, nsd: bool, timed: bool) -> Row:
     with naming(truth_of(path)) as truth:
         gts, spacing = read_truth(truth)
     with naming(path), only_case_errors():
         case = read_case(path, case_budget(memory_limit()))
-        if isinstance(runner, ModelPair):
+        if timed and isinstance(runner, ModelPair):
             segment_case(case, runner, options, memory_limit())  # loads what this case needs
         start = time.perf_counter()
         segs, _ = segment_case(case, runner, options, memory_limit())
         seconds = time.perf_counter() - start
     with naming(path):
         dsc, *more = case_scores(gts, segs, spacing) if nsd else (case_dice(gts, segs),)
-    row: Row = {"case": path.name, "modality": modality_of(path.name), "dimensions": f"{gts.ndim}D"}
-    row |= {"seconds": seconds, "dsc": dsc}
-    return {**row, "nsd": more[0]} if nsd else row
+    row: Row = {"case": path.name, "modality": modality_of(path.name), "dimensions": f"{gts.ndim}D", "dsc": dsc}
+    if nsd:
+        row["nsd"] = more[0]
+    if timed:
+        row["seconds"] = seconds
+    return row
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def compare(comparison: Comparison, out: Path) -> pd.DataFrame:
     """Train what is to be trained and score all, with a `table.csv` of what is scored so far in `out`.
 
     Returns:
-        One row per entry and case: `run`, and the columns of `score_cases`, NSD among them.
+        One row per entry and case: `run`, and the columns of `score_cases`, NSD and seconds among them.
 
     Raises:
         ValueError: an entry or the validation cannot be used; found before anything is trained.
@@ -72,7 +72,7 @@ def compare(comparison: Comparison, out: Path) -> pd.DataFrame:
     scored = []
     for entry in comparison.entries:
         weights = Path(entry.weights) if entry.weights else train_entry(entry, comparison.common, out)
-        scores = score_cases(open_runner(weights), comparison.validation, nsd=True, title=entry.name)
+        scores = score_cases(open_runner(weights), comparison.validation, nsd=True, title=entry.name, timed=True)
         scored.append(scores.assign(run=entry.name))
         write_csv(out / "table.csv", table_of(pd.concat(scored)).to_dict("records"))
     return pd.concat(scored, ignore_index=True)

@@ -14,7 +14,7 @@ def test_scores_and_their_means_in_2d(tmp_path: Path):
     for name, rows in (("2DBox_CT_1.npz", 25), ("2DBox_CT_2.npz", 50), ("2DBox_US_1.npz", 100)):
         write_case_in_box(tmp_path, name, rows)
     scores = validate(FilledBox(), ValidationConfig(root=str(tmp_path)))
-    assert list(scores.columns) == ["case", "modality", "dimensions", "seconds", "dsc"]
+    assert list(scores.columns) == ["case", "modality", "dimensions", "dsc"]
     assert scores["dsc"].tolist() == pytest.approx([0.4, 2 / 3, 1])
     # (0.4 + 2/3) / 2 = 8/15 of CT and 1 of US: 23/30 on average.
     assert by_modality(scores) == pytest.approx({"CT": 8 / 15, "US": 1, "mean": 23 / 30})
