@@ -19,6 +19,7 @@ import numpy as np
 from ..arrays import Array
 from ..atomic import remove_stale, write_atomically
 from ..options import PACKAGED_WEIGHTS
+from .handed_over import handed_over, with_precision
 from .metadata import Metadata, check_content
 from .openvino_runtime import CompiledModel, Core, Tensor, get_version
 
@@ -27,6 +28,7 @@ log = logging.getLogger("qmedsam")
 CPUINFO = Path("/proc/cpuinfo")
 MAX_ISA = "ONEDNN_MAX_CPU_ISA"  # environment variable: holds OpenVINO to fewer instruction sets than the CPU has
 MAGIC = b"qmedsam2"
+FORM = "3"  # of what is compiled; another number for each change here that gives other compiled models
 GRAPH_SETTINGS = "INFERENCE_PRECISION_HINT", "SNIPPETS_MODE"  # the only ones that the compiled graph depends on
 Shapes = Mapping[str, Sequence[int]]  # of inputs, by name
 TRAILER = struct.Struct("<8sQL")  # closes a file: magic, number of bytes before the trailer, their CRC-32
@@ -74,6 +76,7 @@ def load_compiled(
     check_content(onnx.parent, metadata)
     model = core.read_model(onnx)
     model.reshape(dict(shapes))
+    model = with_precision(model, handed_over(metadata), config["INFERENCE_PRECISION_HINT"])
     compiled = core.compile_model(model, "CPU", config)
     log.debug("%s: not in a cache, compiled in %.2f s", onnx.name, time.perf_counter() - start)
     _keep(compiled, name, folders)
@@ -117,6 +120,7 @@ def _key(core: Core, onnx: Path, shapes: Shapes, config: dict[str, Any], pair: s
     """The pair, and all else that the compiled model depends on. The latter by a checksum only: it tells a few machines
     apart, and importing cryptography would take 3 ms of every start."""
     rest = [
+        FORM,
         str(onnx.stat().st_size),
         get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),

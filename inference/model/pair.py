@@ -20,13 +20,14 @@ from ..errors import SetupError
 from ..options import AUTO, BF16, F32
 from ..stopping import leave_signals_to_the_main_thread
 from .compiled_cache import cache_folders, load_compiled
+from .handed_over import next_state
 from .metadata import DECODER, ENCODER, PAIR, VOLUME_DECODER, Metadata, read_metadata
 from .openvino_runtime import CompiledModel, ConstOutput, Core, InferRequest
 
 log = logging.getLogger("qmedsam")
 
-Embeddings = list[Array]
-State = list[Array]  # of one object, each array (1, ...), in the order of `metadata.state`
+Embeddings = list[Array]  # to be passed on, not to be read: see `handed_over`
+State = list[Array]  # of one object, each array (1, ...), in the order of `metadata.state`; as embeddings are
 
 # OpenVINO would merge operations between layers into kernels that it makes anew at every load. Without them decoders
 # are loaded in half the time, with 15 MB less; the volume decoder takes a tenth longer for an object, the decoder of
@@ -217,8 +218,8 @@ class ModelPair:
         inputs = dict(zip((*self.metadata.embeddings, *names), (*embeddings, *state), strict=True))
         inputs |= {"boxes": box, "place": place, "neighbours": neighbours}
         outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
-        next_state = [outputs[f"next_{name}"] for name in names]
-        return Followed(outputs["low_res_logits"], float(outputs["presence"][0]), next_state)
+        after = [outputs[next_state(name)] for name in names]
+        return Followed(outputs["low_res_logits"], float(outputs["presence"][0]), after)
 
     @property
     def _decoder(self) -> Variant:
@@ -295,9 +296,10 @@ def _scored(request: InferRequest, count: int) -> Scored:
     return Scored(logits, scores)
 
 
-def _zeros(port: ConstOutput) -> Float32Array:
+def _zeros(port: ConstOutput) -> Array:
     """Zeros in the shape of an input, for one box where any number would do."""
-    return np.zeros([1 if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
+    shape = [1 if side.is_dynamic else side.get_length() for side in port.partial_shape]
+    return np.zeros(shape, port.element_type.to_dtype())
 
 
 def _last_line(error: Exception) -> str:

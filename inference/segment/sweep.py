@@ -7,6 +7,7 @@ object on it is left.
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,23 @@ from .route import Chain, View
 from .zoom import Window
 
 Encode = Callable[[int, Window], Embeddings]
+
+
+class Kept(NamedTuple):
+    """Embeddings that are needed again.
+
+    Attributes:
+        halves: float16, whose error is below that of bf16 arithmetic; those that are bf16 stay as they are.
+        dtype: that they had, and are to have again.
+    """
+
+    halves: Embeddings
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(half.nbytes for half in self.halves)
 
 
 def sweep(
@@ -56,7 +74,7 @@ class _Sweep:
         self.views_left = Counter((visit.z, view.window) for visit in plan.route.visits for view in visit.views)
         self.views_shared = {view for view, visits in self.views_left.items() if visits > 1}
         self.canvases: dict[int, Canvas] = {}
-        self.embeddings: dict[tuple[int, int], Embeddings] = {}
+        self.embeddings: dict[tuple[int, int], Kept] = {}
         self.room = plan.kept_bytes
         self.lock = threading.Lock()  # of all the above
         self.slice_locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
@@ -106,30 +124,26 @@ class _Sweep:
         with self.lock:
             self.views_left[z, window] -= 1
             if not self.views_left[z, window] and (kept := self.embeddings.pop((z, window), None)):
-                self.room += _size(kept)
+                self.room += kept.size
 
     def _take_embeddings(self, z: int, window: int) -> Embeddings:
         """Those of a window of a slice; at every visit the same, whichever of two lanes comes first."""
         with self.lock:
             self.views_left[z, window] -= 1
-            halves = self.embeddings.pop((z, window), None)
-            if halves:
-                self.room += _size(halves)
-        if halves is None:
+            kept = self.embeddings.pop((z, window), None)
+            if kept:
+                self.room += kept.size
+        if kept is None:
             embeddings = self.encode(z, self.plan.windows[window])
             if (z, window) not in self.views_shared:
                 return embeddings
-            halves = [embedding.astype(np.float16) for embedding in embeddings]
-        self._keep_embeddings(z, window, halves)
-        return [half.astype(np.float32) for half in halves]
+            kept = Kept([embedding.astype(np.float16) for embedding in embeddings], embeddings[0].dtype)
+        self._keep_embeddings(z, window, kept)
+        return [half.astype(kept.dtype, copy=False) for half in kept.halves]
 
-    def _keep_embeddings(self, z: int, window: int, halves: Embeddings) -> None:
-        """Keep them in half precision, whose error is below that of bf16 arithmetic, if they are needed and fit."""
+    def _keep_embeddings(self, z: int, window: int, kept: Kept) -> None:
+        """Keep them if they are needed and fit."""
         with self.lock:
-            if self.views_left[z, window] and (size := _size(halves)) <= self.room:
-                self.room -= size
-                self.embeddings[z, window] = halves
-
-
-def _size(embeddings: Embeddings) -> int:
-    return sum(embedding.nbytes for embedding in embeddings)
+            if self.views_left[z, window] and kept.size <= self.room:
+                self.room -= kept.size
+                self.embeddings[z, window] = kept

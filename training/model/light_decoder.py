@@ -144,7 +144,7 @@ class LightMaskDecoder(nn.Module):
         x = F.relu(self.fine(F.relu(inputs[-1] + coarse)))
         logits = self.draw(x)
 
-        inside_mean = (weights[-1][:, 1:2] @ features.flatten(2).transpose(1, 2))[:, 0]
+        inside_mean = self.weighted_sum(weights[-1][:, 1:2], features)
         iou = self.iou(F.relu(self.iou_hidden(torch.cat([inside_mean, condition], dim=1))))[:, 0]
         return Decoded(logits, iou.sigmoid(), features, condition)
 
@@ -155,6 +155,10 @@ class LightMaskDecoder(nn.Module):
     def pixels(self, embedding: Tensor) -> Tensor:
         """An embedding as the pixels of images: (B, h * w, C)."""
         return embedding.flatten(2).transpose(1, 2)
+
+    def weighted_sum(self, weights: Tensor, features: Tensor) -> Tensor:
+        """Sums of features (N, C, h, w) over pixels that weigh (N, 1, h * w): (N, C)."""
+        return (weights @ features.flatten(2).transpose(1, 2))[:, 0]
 
     def draw(self, x: Tensor) -> Tensor:
         """Features of the finest level (N, C, S/2, S/2) -> logits (N, S, S), four of each pixel."""

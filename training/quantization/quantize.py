@@ -18,6 +18,7 @@ from training.quantization.layers import counterpart, drop_sign, has_counterpart
 from training.quantization.recipe import Recipe
 
 INPUT = ".input_quant"  # the quantizer of a layer's input; the inputs of a product of attention have others
+MAPS_OF_MEMORY = "slice_memory.mix", "slice_memory.adds."
 NEVER_RUN = ("mask_decoder.output_hypernetworks_mlps.[123].*",)  # the multimask outputs of LiteMedSAM
 
 
@@ -92,8 +93,12 @@ def chosen_layers(model: nn.Module, recipe: Recipe) -> list[str]:
 
 
 def part_of(name: str) -> str:
-    """The part of the model that a module belongs to; the volume decoder has parts of its own, of the same names."""
-    return name.removeprefix("volume_decoder.").partition(".")[0]
+    """The part of the model that a module belongs to; the volume decoder has parts of its own, of the same names.
+
+    Of its memory what makes the maps that a mask decoder's inputs get belongs to that; what is compared does not.
+    """
+    name = name.removeprefix("volume_decoder.")
+    return "mask_decoder" if name.startswith(MAPS_OF_MEMORY) else name.partition(".")[0]
 
 
 @torch.no_grad()

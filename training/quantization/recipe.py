@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 PER_TENSOR, PER_CHANNEL = "per_tensor", "per_channel"
-WEIGHT_BITS = (4, 5, 6, 7, 8)
+WEIGHT_BITS = (3, 4, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Recipe:
 
     image_encoder, mask_decoder: quantize the linear layers and convolutions of this part, their inputs and weights.
     weights: `per_channel`, one scale per output channel, or `per_tensor`, one per layer.
-    weight_bits: 4 to 8. 8 is QMedSAM's; 7 gives the same results on CPUs without VNNI: they add two products of an
+    weight_bits: 3 to 8. 8 is QMedSAM's; 7 gives the same results on CPUs without VNNI: they add two products of an
         activation and a weight in 16 bits, which hold every such sum only if the weights have a bit less. Fewer show
         what quantization costs; the file stays int8 and gets no smaller or quicker.
     attention_products: quantize both inputs of products of two activations: query x key, attention x value, and at the
@@ -55,7 +55,7 @@ class Recipe:
         if self.signed and self.unsigned:
             raise ValueError(f"quantization.signed leaves no layer unsigned, but {self.unsigned[0]} is to be")
         if self.weight_bits not in WEIGHT_BITS:
-            raise ValueError(f"quantization.weight_bits is {self.weight_bits!r}: choose 4, 5, 6, 7 or 8")
+            raise ValueError(f"quantization.weight_bits is {self.weight_bits!r}: choose 3, 4, 5, 6, 7 or 8")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":

@@ -93,7 +93,7 @@ def preprocessed_phantom() -> tuple[np.ndarray, np.ndarray]:
     return encoder_input(phantom.imgs, Geometry(SIZE, SIZE, SIZE), AFTER_PADDING), phantom.boxes.astype(np.float32)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, 3])
 @pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
 @torch.no_grad()
 def test_every_layer_agrees_to_one_quantization_step(tmp_path, weights, bits):

@@ -54,6 +54,19 @@ def test_default_recipe_quantizes_all_that_runs_but_the_prompt_encoder():
     assert quantized_names(quantize(model, Recipe())) == expected
 
 
+def test_of_what_a_volume_decoder_remembers_the_maps_for_its_mask_decoder_are_quantized_and_no_comparison():
+    names = quantized_names(quantize(model_that_follows(), Recipe()))
+    memory = {f"volume_decoder.slice_memory.{name}" for name in ("mix", "adds.0", "adds.1", "adds.2")}
+    assert {name for name in names if "slice_memory" in name} == memory
+    assert quantized_names(quantize(model_that_follows(), Recipe(mask_decoder=False))).isdisjoint(memory)
+
+
+def model_that_follows() -> nn.Module:
+    model = build_model("light")
+    model.learn_to_follow()
+    return model
+
+
 @pytest.mark.parametrize("name", ["litemedsam", "light"])
 def test_float_checkpoint_names_stay_in_the_quantized_model(name):
     model = build_model(name)
@@ -103,15 +116,15 @@ def test_weight_scales_are_per_tensor_or_per_channel(weights, shape):
     assert integers.abs().max() == 127
 
 
-@pytest.mark.parametrize(("bits", "largest"), [(7, 63), (6, 31), (5, 15), (4, 7)])
+@pytest.mark.parametrize(("bits", "largest"), [(7, 63), (6, 31), (5, 15), (4, 7), (3, 3)])
 def test_weights_of_fewer_bits_use_a_part_of_the_range_of_int8(bits, largest):
     layer = quantize(small_sam(), Recipe(weight_bits=bits)).image_encoder.patch_embed.seq[2].c
     assert layer.quant_weight().int().abs().max() == largest
 
 
-@pytest.mark.parametrize("bits", [3, 9, "8"])
+@pytest.mark.parametrize("bits", [2, 9, "8"])
 def test_other_numbers_of_bits_are_refused(bits):
-    with pytest.raises(ValueError, match=f"weight_bits is {bits!r}: choose 4, 5, 6, 7 or 8"):
+    with pytest.raises(ValueError, match=f"weight_bits is {bits!r}: choose 3, 4, 5, 6, 7 or 8"):
         Recipe(weight_bits=bits)
 
 

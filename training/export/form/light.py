@@ -7,14 +7,17 @@ of the slice memory, takes the embeddings as they come.
 """
 
 import copy
+from collections.abc import Iterable
 
 import torch
+from brevitas import nn as qnn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.export.form.runs import on_runs
 from training.model.light import LightModel
 from training.model.light_decoder import AxisEmbedding, BoxPromptEncoder, LightMaskDecoder
+from training.model.light_encoder import ResidualConvBlock
 from training.model.slice_memory import SliceMemory, SliceState
 from training.model.volume_decoder import Followed, VolumeDecoder
 
@@ -65,6 +68,10 @@ class ChannelsLastDecoder(LightMaskDecoder):
     def pixels(self, embedding: Tensor) -> Tensor:
         return embedding.flatten(1, 2)
 
+    def weighted_sum(self, weights: Tensor, features: Tensor) -> Tensor:
+        size = features.shape[2:]
+        return whole_sum(weights.unflatten(2, size) * features)
+
 
 class OneObjectDecoder(ChannelsLastDecoder):
     """For one object at a time: its logits come `RUN` pixels of a row at once, those above before those below."""
@@ -84,27 +91,64 @@ class OneObjectMemory(SliceMemory):
     """
 
     def total(self, features: Tensor) -> Tensor:
-        size = features.shape[2:]
-        return F.avg_pool2d(features, size).flatten(1) * size.numel()
+        return whole_sum(features)
 
     def largest(self, features: Tensor) -> Tensor:
         return F.max_pool2d(features, features.shape[2:]).flatten(1)
 
 
+class ReadElsewhereToo(nn.Module):
+    """A quantized layer whose input, never negative, is needed as it is too.
+
+    OpenVINO quantizes such an input in an operation of its own: in float32, laid out otherwise and back again. Behind
+    an operation that changes nothing it is rounded in passing.
+    """
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.abs())
+
+
+def whole_sum(features: Tensor) -> Tensor:
+    """Sums over the pixels of features (N, C, h, w): (N, C)."""
+    size = features.shape[2:]
+    return F.avg_pool2d(features, size).flatten(1) * size.numel()
+
+
 def channels_last(decoder: LightMaskDecoder) -> LightMaskDecoder:
     decoder = copy.deepcopy(decoder)
     decoder.__class__ = ChannelsLastDecoder
+    round_in_passing(decoder, read_elsewhere_too(decoder))
     return decoder
+
+
+def read_elsewhere_too(decoder: LightMaskDecoder) -> list[str]:
+    """Names of the layers whose inputs a shortcut reads too, and of the last, which takes the decoder's features."""
+    blocks = [name for name, module in decoder.named_modules() if isinstance(module, ResidualConvBlock)]
+    return [*(f"{name}.conv1" for name in blocks), f"ups.{len(decoder.ups) - 1}"]
+
+
+def round_in_passing(owner: nn.Module, names: Iterable[str]) -> None:
+    """Have the inputs of these layers rounded behind an operation, in place, where they are rounded at all."""
+    for name in names:
+        layer = owner.get_submodule(name)
+        if any(isinstance(part, qnn.QuantConv2d) for part in layer.modules()):
+            owner.set_submodule(name, ReadElsewhereToo(layer))
 
 
 def for_one_object(decoder: VolumeDecoder) -> VolumeDecoder:
     decoder = copy.deepcopy(decoder)
     decoder.prompt_encoder = with_map_embeddings(decoder.prompt_encoder)
     decoder.mask_decoder.__class__ = OneObjectDecoder
+    round_in_passing(decoder.mask_decoder, read_elsewhere_too(decoder.mask_decoder))
     # Of each pixel come (above, below) x (left, right); of a run, (above, below) x pixels x (left, right).
     order = torch.arange(4 * RUN).unflatten(0, (RUN, 2, 2)).transpose(0, 1).flatten()
     decoder.mask_decoder.logits = on_runs(decoder.mask_decoder.logits, RUN, order)
     decoder.slice_memory.__class__ = OneObjectMemory
+    round_in_passing(decoder.slice_memory, [f"adds.{level}" for level in range(len(decoder.slice_memory.adds))])
     decoder.slice_memory.key = OnChannelsLast(decoder.slice_memory.key)
     return decoder
 
