@@ -21,7 +21,7 @@ def weights(untrained, tmp_path_factory):
 
 
 def results(weights, cache, precision):
-    """An image's embeddings and its boxes' logits; the state after an object's first slice, its logits on the second."""
+    """An image's embeddings, its boxes' logits; an object's state after its first slice, its logits on the second."""
     with closing(ModelPair(weights, precision, cache=cache)) as model:
         model.prepare(1, block_size=2)
         embeddings = [part.copy() for part in model.encode(IMAGES[0])]
