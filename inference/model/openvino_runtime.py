@@ -43,11 +43,21 @@ def _part(name: str) -> Any:
 
 import_in_part()
 
-from openvino import CompiledModel, ConstOutput, Core, InferRequest, Model, Tensor, Type, get_version  # noqa: E402
+from openvino import (  # noqa: E402
+    CompiledModel,
+    ConstOutput,
+    Core,
+    InferRequest,
+    Model,
+    Node,
+    Tensor,
+    Type,
+    get_version,
+)
 
 # At the first array that OpenVINO meets, pybind11 looks up numpy's interface, and holds a lock of C++ while it waits
 # for the interpreter's. Two threads that meet their first arrays at once would wait for each other for ever: it is
 # done here, while this module is imported, which one thread does alone.
 Tensor(np.zeros(1, np.float32)).data  # noqa: B018
 
-__all__ = ["CompiledModel", "ConstOutput", "Core", "InferRequest", "Model", "Tensor", "Type", "get_version"]
+__all__ = ["CompiledModel", "ConstOutput", "Core", "InferRequest", "Model", "Node", "Tensor", "Type", "get_version"]
