@@ -1,10 +1,10 @@
 """Compares the integers of two int8 pairs: how many weights are the same in both and by how much the others differ, and
 how many activations have no sign bit.
 
-With the pair that `training.qat --calibrate-only` writes of the same checkpoint, whose integers are its weights rounded
-to the nearest, it tells what training has changed:
+With a pair that `training.qat --calibrate-only` writes, as that which ships, whose integers are the weights of its
+checkpoint rounded to the nearest, it tells what training has changed in one of the same checkpoint:
 
-  python -m training.integers weights runs/calibrated
+  python -m training.integers weights runs/light_qat
 """
 
 import argparse

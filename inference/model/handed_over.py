@@ -7,11 +7,14 @@ is rounded once more. numpy, which has no such type, shows their bits as float16
 mean.
 """
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
+import numpy as np
+
+from ..arrays import Array
 from ..options import BF16
 from .metadata import Metadata
-from .openvino_runtime import Model, Node, Type
+from .openvino_runtime import Model, Node, Tensor, Type
 
 
 def handed_over(metadata: Metadata) -> set[str]:
@@ -24,8 +27,13 @@ def next_state(name: str) -> str:
     return f"next_{name}"
 
 
+def as_inputs(values: Iterable[Array]) -> list[Array | Tensor]:
+    """Embeddings or a state as inputs, where they lie: OpenVINO would copy an array whose port is bf16."""
+    return [Tensor(part, part.shape, Type.bf16) if part.dtype == np.float16 else part for part in values]
+
+
 def with_precision(model: Model, names: Set[str], precision: str) -> Model:
-    """The model, changed in place so that inputs and outputs named in `names` have the type of its arithmetic.
+    """The model, changed in place so that inputs and outputs in `names` have the type of the arithmetic asked for.
 
     Not by OpenVINO's PrePostProcessor, which rearranges more, after which layers in 8 bits are not recognised as such.
     """

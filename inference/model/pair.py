@@ -20,7 +20,7 @@ from ..errors import SetupError
 from ..options import AUTO, BF16, F32
 from ..stopping import leave_signals_to_the_main_thread
 from .compiled_cache import cache_folders, load_compiled
-from .handed_over import next_state
+from .handed_over import as_inputs, next_state
 from .metadata import DECODER, ENCODER, PAIR, VOLUME_DECODER, Metadata, read_metadata
 from .openvino_runtime import CompiledModel, ConstOutput, Core, InferRequest
 
@@ -177,7 +177,7 @@ class ModelPair:
         """
         variant = self._decoder
         at_once = variant.streams + 1
-        running: deque[tuple[InferRequest, int]] = deque()
+        running: deque[tuple[InferRequest, Block]] = deque()  # which holds the embeddings that are read
         try:
             for started, block in enumerate(blocks):  # the first is encoded while the decoder may still load
                 if len(running) == at_once:
@@ -186,10 +186,10 @@ class ModelPair:
                 if count > variant.boxes:
                     raise ValueError(f"{count} boxes in a block of {variant.boxes}")
                 request = self._requests(variant, turn + 1)[turn]
-                inputs = dict(zip(self.metadata.embeddings, block.embeddings, strict=True))
+                inputs = dict(zip(self.metadata.embeddings, as_inputs(block.embeddings), strict=True))
                 boxes = block.boxes[np.minimum(np.arange(variant.boxes), count - 1)]  # the last again, if they are few
                 request.start_async({**inputs, "boxes": boxes}, share_inputs=True)
-                running.append((request, count))
+                running.append((request, block))
             while running:
                 yield _scored(*running.popleft())
         finally:
@@ -215,7 +215,8 @@ class ModelPair:
         (request,), names = self._requests(Variant(VOLUME_DECODER, self.streams)), self.metadata.state
         if state is None:
             state = [_zeros(request.get_compiled_model().input(name)) for name in names]
-        inputs = dict(zip((*self.metadata.embeddings, *names), (*embeddings, *state), strict=True))
+        handed = as_inputs((*embeddings, *state))
+        inputs: dict[str, Any] = dict(zip((*self.metadata.embeddings, *names), handed, strict=True))
         inputs |= {"boxes": box, "place": place, "neighbours": neighbours}
         outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
         after = [outputs[next_state(name)] for name in names]
@@ -289,10 +290,10 @@ def _check_together(weights: Path, encoder: Metadata, file: str) -> None:
         raise SetupError(f"{weights}: {names} were not exported together; export the pair again")
 
 
-def _scored(request: InferRequest, count: int) -> Scored:
-    """What the decoder says of the first boxes of a block, once it is decoded."""
+def _scored(request: InferRequest, block: Block) -> Scored:
+    """What the decoder says of the boxes of a block, once it is decoded."""
     request.wait()
-    logits, scores = (request.get_tensor(name).data[:count] for name in ("low_res_logits", "iou"))
+    logits, scores = (request.get_tensor(name).data[: len(block.boxes)] for name in ("low_res_logits", "iou"))
     return Scored(logits, scores)
 
 

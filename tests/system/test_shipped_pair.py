@@ -19,17 +19,17 @@ from inference.options import AUTO, F32
 from training.scoring.metrics import case_scores
 
 FLOORS = {
-    "2DBox_CT_0008": 0.618,
-    "2DBox_Dermoscopy_0002": 0.907,
-    "2DBox_Endoscopy_0008": 0.937,
-    "2DBox_Fundus_0009": 0.787,
+    "2DBox_CT_0008": 0.623,
+    "2DBox_Dermoscopy_0002": 0.908,
+    "2DBox_Endoscopy_0008": 0.936,
+    "2DBox_Fundus_0009": 0.786,
     "2DBox_MR_0004": 0.906,
-    "2DBox_Mammography_0006": 0.936,
+    "2DBox_Mammography_0006": 0.937,
     "2DBox_Microscopy_0002": 0.928,
-    "2DBox_OCT_0003": 0.807,
+    "2DBox_OCT_0003": 0.806,
     "2DBox_PET_0008": 0.821,
-    "2DBox_US_0011": 0.912,
-    "2DBox_X-Ray_0009": 0.822,
+    "2DBox_US_0011": 0.914,
+    "2DBox_X-Ray_0009": 0.824,
     "3DBox_CT_0003": 0.979,
 }
 LITEMEDSAM = Path(__file__).parents[2] / "weights/litemedsam"

@@ -1,4 +1,4 @@
-"""Embeddings and states go from graph to graph in the type of the arithmetic, with the results of float32."""
+"""Embeddings and states go from graph to graph in the type of the arithmetic; on an image as if in float32."""
 
 from contextlib import closing
 
@@ -9,6 +9,8 @@ from inference.model import compiled_cache
 from inference.model.metadata import VOLUME_DECODER
 from inference.model.pair import Block, ModelPair
 from inference.options import BF16, F32
+from tests.conftest import WEIGHTS
+from tests.support.parity import relative_error
 from tests.support.volume_pair import write_volume_pair
 
 IMAGES = np.random.default_rng(0).random((2, 1, 3, 256, 256), np.float32)
@@ -50,6 +52,16 @@ def test_in_bf16_they_take_half_the_memory_and_give_the_same(weights, tmp_path, 
             np.testing.assert_allclose(values, expected, rtol=2**-8)
     np.testing.assert_array_equal(logits, wide_logits)
     np.testing.assert_array_equal(second, wide_second)
+
+
+def test_what_ships_follows_an_object_nearly_as_with_float32_handed_over(tmp_path, monkeypatch):
+    _, logits, state, second = results(WEIGHTS, tmp_path / "handed", BF16)
+    monkeypatch.setattr(compiled_cache, "with_precision", lambda model, names, precision: model)
+    _, wide_logits, wide_state, wide_second = results(WEIGHTS, tmp_path / "widened", BF16)
+    np.testing.assert_array_equal(logits, wide_logits)
+    for values, expected in zip(as_float32(state), wide_state, strict=True):
+        np.testing.assert_allclose(values, expected, rtol=2**-8, atol=2**-6)
+    assert 0 < relative_error(second, wide_second) < 0.05
 
 
 def test_in_float32_nothing_is_narrowed(weights, tmp_path):
