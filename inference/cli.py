@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qmedsam")
 
+READ_SOON = 2 * MB  # a case's file
+
 
 def main(arguments: Sequence[str] | None = None, keep: Callable[["ModelPair"], object] = lambda model: None) -> int:
     """Run the command line; returns the exit status (see `inference.arguments.EPILOG`).
@@ -149,39 +151,58 @@ def _run(
     # Read by numpy when it is imported. OpenBLAS's threads stay awake for a while after each product, on the cores that
     # OpenVINO needs meanwhile; ours are too small to share anyway.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV.
-    from .model.pair import ModelPair
+    # Imported only now: --help and a wrong command line need neither OpenVINO nor OpenCV. What comes before models
+    # begin to load does without numpy, since each line there makes every start longer.
+    from .model.metadata import pair_metadata
+    from .segment.blocks import WORTH_BLOCKS, block_size
+    from .segment.following import check_extent, follows
+    from .segment.memory import share_out
 
-    # OpenVINO starts in the background from here on; each line that comes before it makes every start longer.
-    with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache)) as model:
-        keep(model)
-        log.debug("%s (%s)", model.metadata.model, model.metadata.precision)
-        from .segment.extent import check_extent, follows
+    metadata = pair_metadata(parsed.weights)
+    log.debug("%s (%s)", metadata.model, metadata.precision)
+    options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch, parsed.extent)
+    check_extent(options, metadata)
+    jobs = find_jobs(parsed, metadata.files)
+    if not jobs:
+        return EXIT_OK
+    threads = parsed.threads or len(os.sched_getaffinity(0))
+    share = share_out(metadata, options.box_batch, memory, threads)
+    shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
+    log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
 
-        options = Options(parsed.strategy, parsed.overlap, parsed.zoom, parsed.box_batch, parsed.extent)
-        check_extent(options, model.metadata)
-        jobs = find_jobs(parsed, model.metadata.files)
-        if not jobs:
-            return EXIT_OK
-        from .segment.memory import share_out
+    from .model.early_load import EarlyLoads
+    from .model.variant import decoder_variant, encoder_variant
 
-        share = share_out(model.metadata, options.box_batch, memory, model.threads)
-        shares = (memory // MB, share.box_batch, share.lanes, share.case_bytes // MB)
-        log.debug("memory limit %d MB: boxes at once %d, slices at once %d, %d MB for a case", *shares)
-        # What the first case most likely needs loads while the rest is imported and the case is read.
-        first = jobs[0]
-        lanes, follow = (share.lanes, follows(options, model.metadata)) if first.is_volume else (1, False)
-        model.prepare_encoder(lanes)
-        from .segment.blocks import WORTH_BLOCKS, block_size
+    # What the first case most likely needs loads while the rest is imported and the case is read.
+    first = jobs[0]
+    lanes, follow = (share.lanes, follows(options, metadata)) if first.is_volume else (1, False)
+    with EarlyLoads(parsed.weights, metadata, parsed.precision, parsed.threads, parsed.cache) as early:
+        if soon := _is_read_soon(first):
+            early.load(encoder_variant(lanes))
+        slices = WORTH_BLOCKS if first.is_volume else 1  # as if there were so many
+        size = 1 if follow else block_size([first.box_count] * slices, share.box_batch)
+        if soon and size == 1:  # else there is much to do, and numpy had better not wait for both
+            early.load(decoder_variant(lanes, follow, size, threads))
+        from .model.pair import ModelPair
 
-        views = [first.box_count] * (WORTH_BLOCKS if first.is_volume else 1)  # of a volume, as if on so many slices
-        model.prepare(lanes, follow, 1 if follow else block_size(views, share.box_batch))
-        from .jobs import make_folders
-        from .run import run_jobs
+        with closing(ModelPair(parsed.weights, parsed.precision, parsed.threads, parsed.cache, early)) as model:
+            keep(model)
+            model.prepare(lanes, follow, size)
+            from .jobs import make_folders
+            from .run import run_jobs
 
-        make_folders(jobs)
-        imported()
-        return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
+            make_folders(jobs)
+            imported()
+            return run_jobs(jobs, model, options, memory, parsed.overlay_windows)
+
+
+def _is_read_soon(job: "Job") -> bool:
+    """Whether a case is read in less time than models load. Else they had better load while it is read: earlier they
+    would keep the cores from the imports that reading waits for."""
+    try:
+        return job.source.is_file() and job.source.stat().st_size < READ_SOON
+    except OSError:
+        return False
 
 
 def _jobs(parsed: argparse.Namespace, weights: Iterable[str]) -> Sequence["Job"]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from .arrays import Array
 from .atomic import check_writable, remove_stale
 from .errors import SetupError
 
 if TYPE_CHECKING:
+    from .arrays import Array
     from .cases.case import Case
 
 KINDS_NAMED = 3  # a message names this many kinds of files at most
@@ -52,7 +52,7 @@ class Job(Protocol):
             CaseError: it cannot be segmented.
         """
 
-    def write(self, case: "Case", segs: Array) -> None:
+    def write(self, case: "Case", segs: "Array") -> None:
         """Write the masks to `result`, whole or not at all.
 
         Args:
@@ -81,7 +81,7 @@ class CaseJob(NamedTuple):
     @property
     def box_count(self) -> int:
         """As the header of its boxes says."""
-        from .cases.case import box_count
+        from .cases.box_count import box_count
 
         return box_count(self.source)
 
@@ -91,7 +91,7 @@ class CaseJob(NamedTuple):
 
         return read_case(self.source, max_bytes)
 
-    def write(self, case: "Case", segs: Array) -> None:
+    def write(self, case: "Case", segs: "Array") -> None:
         """As `Job` says."""
         from .cases.npz import write_segs
 
@@ -119,7 +119,7 @@ class PictureJob(NamedTuple):
 
         return read_picture(self.source, self.boxes, max_bytes)
 
-    def write(self, case: "Case", segs: Array) -> None:
+    def write(self, case: "Case", segs: "Array") -> None:
         """As `Job` says."""
         from .cases.picture import write_mask
 

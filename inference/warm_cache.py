@@ -1,7 +1,7 @@
 """`python -m inference.warm_cache`: compile the shipped models once, while the container image is built.
 
 Compiled models lie in `cache/` beside the weights they belong to. A start on the same kind of CPU loads them instead of
-compiling; on another kind they are not found (see `inference.model.compiled_cache`).
+compiling; on another kind they are not found (see `inference.model.compiled_file`).
 """
 
 import sys

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Array, BoolArray, Float64Array
-from ..errors import CaseError, does_not_fit, only_case_errors
+from ..errors import CaseError, does_not_fit
+from .box_count import MAX_OBJECTS
 from .boxes import Repaired, common_form, repair
 from .npz import Header, Npz, open_npz
 
 REMEDY = "bring Hounsfield units there by a window (in Python: window=(40, 400)), all else by percentiles"
-MAX_OBJECTS = np.iinfo(np.uint16).max
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,6 @@ def read_case(path: Path, max_bytes: int) -> Case:
         repaired = _repaired(archive.read("boxes", boxes), form)
         volume = archive.read("imgs", imgs, dtype, _check_intensities)
     return _case(volume, form, repaired)
-
-
-def box_count(path: Path) -> int:
-    """How many boxes an npz file says that it holds; 0 where it cannot be read, or says nothing that can be true."""
-    try:
-        with only_case_errors(), open_npz(path) as archive:
-            boxes = archive.header("boxes")
-    except CaseError:
-        return 0
-    return boxes.shape[0] if boxes and len(boxes.shape) == 2 and boxes.shape[0] <= MAX_OBJECTS else 0
 
 
 def make_case(imgs: Array, boxes: Array) -> Case:

@@ -7,12 +7,9 @@ length in the file: what is read at once is bounded, so that memory is that of t
 
 import io
 import math
-import stat
-import struct
 import threading
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +20,11 @@ import numpy as np
 from ..arrays import Array
 from ..atomic import write_atomically
 from ..errors import CaseError, does_not_fit
+from .archive import HEADER_BYTES, READ_BYTES, header_bytes, open_archive
 
 # zlib at level 1 compresses label maps about 5 times faster than the default level 6 of np.savez_compressed, for a
 # file a few per cent larger; any reader of npz reads it.
 DEFLATE_LEVEL = 1
-READ_BYTES = 1 << 20
-HEADER_BYTES = 1024  # numpy writes 128; a longer one only feeds its parser
 # numpy parses a header as Python, which Python 3.11 cannot do in two threads at once (SystemError, recursion depth).
 PARSING = threading.Lock()
 
@@ -60,18 +56,11 @@ class Npz:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
-        self._members = set(archive.namelist())
 
     def header(self, name: str) -> Header | None:
         """The header of an array; None where the archive lacks it."""
-        if f"{name}.npy" not in self._members:
-            return None
-        compression = self._archive.getinfo(f"{name}.npy").compress_type
-        if compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # LZMA allocates the dictionary that a header asks for, up to 4 GiB, before the first byte.
-            raise CaseError(f"'{name}' is compressed by method {compression}, which numpy never writes")
-        with self._archive.open(f"{name}.npy") as member:
-            return _parse_header(member.read(HEADER_BYTES), name)
+        start = header_bytes(self._archive, name)
+        return None if start is None else _parse_header(start, name)
 
     def read(
         self,
@@ -112,37 +101,10 @@ def open_npz(path: Path) -> Iterator[Npz]:
     """Open an archive to read headers and arrays from.
 
     Raises:
-        CaseError: here or while it is open: not a zip archive, truncated, damaged, no file, unreadable; an object
-            array, a type that is no number.
+        CaseError: as `inference.cases.archive.open_archive`; an object array, a type that is no number.
     """
-    try:
-        regular_size(path)
-        with _BoundedFile(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
-            yield Npz(archive)
-    except zipfile.BadZipFile as error:
-        raise CaseError(f"not a whole npz file ({error})") from error
-    except (EOFError, zlib.error) as error:
-        raise CaseError(f"damaged or truncated npz file ({error or 'unexpected end'})") from error
-    except (NotImplementedError, RuntimeError) as error:  # unknown compression, encryption
-        raise CaseError(f"npz file uses a zip feature that numpy never writes ({error})") from error
-    except (ValueError, LookupError, ArithmeticError, struct.error) as error:
-        # zipfile trusts the offsets, lengths and names that it reads, and lets what comes of it through.
-        raise CaseError(f"damaged npz file ({type(error).__name__} in its directory)") from error
-    except OSError as error:
-        raise CaseError(f"cannot be read ({error.strerror or error})") from error
-
-
-def regular_size(path: Path) -> int:
-    """Bytes of a regular file.
-
-    Raises:
-        CaseError: it is a folder, a device, or a pipe, which would be waited on for ever.
-        OSError: it is absent.
-    """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise CaseError("cannot be read (not a regular file)")
-    return status.st_size
+    with open_archive(path) as archive:
+        yield Npz(archive)
 
 
 def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, Array]:
@@ -167,19 +129,6 @@ def read_arrays(path: Path, names: Iterable[str], max_bytes: int) -> dict[str, A
                 arrays[name] = archive.read(name, header)
                 max_bytes -= needed
     return arrays
-
-
-class _BoundedFile(io.BufferedReader):
-    """A file of which only so much is read at once as an honest archive needs.
-
-    A zip directory is read whole, however long it says it is: millions of empty members, each of which becomes an
-    object of several hundred bytes.
-    """
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > READ_BYTES:
-            raise zipfile.BadZipFile(f"a directory of {size} bytes")
-        return super().read(size)
 
 
 def _parse_header(start: bytes, name: str) -> Header:

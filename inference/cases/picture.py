@@ -14,9 +14,9 @@ from ..atomic import write_atomically
 from ..errors import CaseError, does_not_fit
 from ..memory_limit import MOST_PIXELS
 from ..options import MASK_SUFFIXES
+from .archive import regular_size
 from .case import Case, make_case
 from .intensity import rescale_percentiles
-from .npz import regular_size
 
 # How a picture lies in its file, in EXIF and TIFF: the tag, its type (16 bit), and its value where nothing is turned.
 ORIENTATION, SHORT, UPRIGHT = 274, 3, 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cases.npz import regular_size
+from ..cases.archive import regular_size
 from ..errors import CaseError
 from .coco import coco_prompts
 from .prompts import PATIENT, VOXELS, Prompt

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..cases.npz import regular_size
+from ..cases.archive import regular_size
 from ..errors import CaseError
 from ..jobs import SCANS
 from .extra import itk_name, silence, simpleitk

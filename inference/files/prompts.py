@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Float64Array
-from ..cases.case import MAX_OBJECTS
+from ..cases.box_count import MAX_OBJECTS
 from ..errors import CaseError
 from .grid import Grid
 

@@ -91,6 +91,28 @@ def read_metadata(path: Path) -> Metadata:
     return metadata
 
 
+def pair_metadata(weights: Path) -> Metadata:
+    """Read what encoder and decoder in a folder say of themselves.
+
+    Raises:
+        SetupError: one is missing, or not for this runtime, or the two were not exported together.
+    """
+    metadata = read_metadata(weights / ENCODER)
+    check_together(weights, metadata, DECODER)
+    return metadata
+
+
+def check_together(weights: Path, encoder: Metadata, file: str) -> None:
+    """Check that another file of the folder was exported with the encoder.
+
+    Raises:
+        SetupError: it was not, or is missing.
+    """
+    if read_metadata(weights / file) != encoder:
+        names = f"encoder and {file.removesuffix('.onnx').replace('_', ' ')}"
+        raise SetupError(f"{weights}: {names} were not exported together; export the pair again")
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name for name in listed.split(",") if name)
 

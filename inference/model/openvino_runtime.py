@@ -30,6 +30,7 @@ def import_in_part() -> None:
     for name in LEFT_OUT:
         delattr(openvino, name)
     openvino.__getattr__ = _part
+    openvino._pyopenvino = sys.modules["openvino._pyopenvino"]  # maybe there before (see `engine`)
 
 
 def _part(name: str) -> Any:
@@ -52,7 +53,6 @@ from openvino import (  # noqa: E402
     Node,
     Tensor,
     Type,
-    get_version,
 )
 
 # At the first array that OpenVINO meets, pybind11 looks up numpy's interface, and holds a lock of C++ while it waits
@@ -60,4 +60,4 @@ from openvino import (  # noqa: E402
 # done here, while this module is imported, which one thread does alone.
 Tensor(np.zeros(1, np.float32)).data  # noqa: B018
 
-__all__ = ["CompiledModel", "ConstOutput", "Core", "InferRequest", "Model", "Node", "Tensor", "Type", "get_version"]
+__all__ = ["CompiledModel", "ConstOutput", "Core", "InferRequest", "Model", "Node", "Tensor", "Type"]

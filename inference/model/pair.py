@@ -4,62 +4,35 @@ Some have a third graph, the volume decoder. It follows objects from slice to sl
 the slices so far, the object's state, is handed to it again with the next slice. What a state is only the graph knows.
 """
 
-import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, Float32Array
 from ..errors import SetupError
-from ..options import AUTO, BF16, F32
+from ..options import AUTO
 from ..stopping import leave_signals_to_the_main_thread
-from .compiled_cache import cache_folders, load_compiled
+from .compiled_cache import load_compiled
+from .compiled_file import cache_folders
+from .engine import engine_config, tell
 from .handed_over import as_inputs, next_state
-from .metadata import DECODER, ENCODER, PAIR, VOLUME_DECODER, Metadata, read_metadata
+from .metadata import ENCODER, PAIR, check_together, pair_metadata
 from .openvino_runtime import CompiledModel, ConstOutput, Core, InferRequest
+from .variant import Variant, decoder_variant, encoder_variant
 
-log = logging.getLogger("qmedsam")
+if TYPE_CHECKING:
+    from .early_load import EarlyLoads
 
 Embeddings = list[Array]  # to be passed on, not to be read: see `handed_over`
 State = list[Array]  # of one object, each array (1, ...), in the order of `metadata.state`; as embeddings are
 
-# OpenVINO would merge operations between layers into kernels that it makes anew at every load. Without them decoders
-# are loaded in half the time, with 15 MB less; the volume decoder takes a tenth longer for an object, the decoder of
-# images no longer for one or a few. Encoders are loaded in two thirds of the time, and take longer for an image (light
-# 1 ms, LiteMedSAM 15), which pays where they see few.
-LOADED_QUICKLY = {"SNIPPETS_MODE": "DISABLE"}
-# Blocks of boxes that are decoded at once, each on its share of the threads: threads that share each of a block's many
-# small operations wait for one another, and two blocks on one thread each take two thirds of the time.
-SIDE_BY_SIDE = 2
 LOADERS = 2  # threads; encoder and a decoder of a first case load side by side
-
-
-class Variant(NamedTuple):
-    """One way in which a file of the pair is run.
-
-    Attributes:
-        file: `ENCODER`, `DECODER` or `VOLUME_DECODER`.
-        streams: inferences that run side by side and share the CPU's threads.
-        boxes: of a `DECODER`, how many each inference takes.
-    """
-
-    file: str
-    streams: int
-    boxes: int = 1
-
-    @property
-    def is_loaded_quickly(self) -> bool:
-        """Whether it pays to load it in less time, and run it in more.
-
-        The encoder pays where it sees an image and its few windows; all slices of a volume are encoded side by side.
-        """
-        return self.file != ENCODER or self.streams == 1
 
 
 class Block(NamedTuple):
@@ -110,7 +83,14 @@ class Followed(NamedTuple):
 class ModelPair:
     """Encodes images and decodes boxes on their embeddings. Every thread that uses it has requests of its own."""
 
-    def __init__(self, weights: Path, precision: str = AUTO, threads: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        precision: str = AUTO,
+        threads: int = 0,
+        cache: Path | None = None,
+        early: "EarlyLoads | None" = None,
+    ) -> None:
         """Read what the pair in `weights` says of itself. Its graphs are loaded when they are needed, or by `prepare`.
 
         Args:
@@ -119,16 +99,18 @@ class ModelPair:
             precision: `f32`, `bf16`, or `auto`: bf16 where the CPU has it.
             threads: CPU threads of all inferences together; 0 means all.
             cache: folder for compiled models, instead of the usual ones.
+            early: what is being loaded already, of these weights and with these settings.
 
         Raises:
             SetupError: a file is missing, is not ONNX, or the two were not exported together.
         """
         self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
-        self._started = self._pool.submit(_start, precision, threads)
-        self.metadata = _pair_metadata(weights)
+        self.metadata = pair_metadata(weights)
         self.streams = self.block_size = 1
         self.threads = threads or len(os.sched_getaffinity(0))
-        self._weights = weights
+        self._weights, self._early, self._settings = weights, early, (precision, threads)
+        self._engine: tuple[Core, dict[str, Any]] | None = None
+        self._making = threading.Lock()  # of the engine
         self._folders = [cache] if cache else cache_folders(weights)
         self._loaded: dict[Variant, Future[Loaded]] = {}
         self._lock = threading.Lock()
@@ -137,11 +119,6 @@ class ModelPair:
     def close(self) -> None:
         """Wait for what is being loaded, which may be writing to the cache, and load nothing more."""
         self._pool.shutdown(cancel_futures=True)
-
-    def prepare_encoder(self, streams: int) -> None:
-        """Begin to load the encoder, where it is not known yet what is going to be decoded; else as `prepare`."""
-        self.streams = streams
-        self._load(Variant(ENCODER, streams))
 
     def prepare(self, streams: int, follow: bool = False, block_size: int = 1) -> None:
         """Say how the model is going to be used.
@@ -153,16 +130,16 @@ class ModelPair:
             follow: whether boxes are decoded by `follow`, instead of by `decode`.
             block_size: the most boxes that `decode` is given at once.
         """
-        self.prepare_encoder(streams)
-        self.block_size = block_size
-        self._load(Variant(VOLUME_DECODER, streams) if follow else self._decoder)
+        self.streams, self.block_size = streams, block_size
+        self._load(encoder_variant(streams))
+        self._load(decoder_variant(streams, follow, block_size, self.threads))
 
     def encode(self, image: Float32Array) -> Embeddings:
         """Embeddings of one preprocessed image (1, 3, S, S), in the order of `metadata.embeddings`.
 
         The arrays are the engine's own memory: they hold until this thread's next call. Copy what must live longer.
         """
-        (request,) = self._requests(Variant(ENCODER, self.streams))
+        (request,) = self._requests(encoder_variant(self.streams))
         outputs = request.infer({"image": image}, share_inputs=True, share_outputs=True)
         return [outputs[name] for name in self.metadata.embeddings]
 
@@ -175,7 +152,7 @@ class ModelPair:
         Raises:
             ValueError: a block has more boxes than `prepare` was told.
         """
-        variant = self._decoder
+        variant = decoder_variant(self.streams, follow=False, block_size=self.block_size, threads=self.threads)
         at_once = variant.streams + 1
         running: deque[tuple[InferRequest, Block]] = deque()  # which holds the embeddings that are read
         try:
@@ -212,7 +189,8 @@ class ModelPair:
             neighbours: (1, 2, S/4, S/4) where the boxes of others lie (see `inference.segment.neighbours`).
             state: what came of the slice before; None on the object's first slice, where all of it is zeros.
         """
-        (request,), names = self._requests(Variant(VOLUME_DECODER, self.streams)), self.metadata.state
+        variant = decoder_variant(self.streams, follow=True, block_size=1, threads=self.threads)
+        (request,), names = self._requests(variant), self.metadata.state
         if state is None:
             state = [_zeros(request.get_compiled_model().input(name)) for name in names]
         handed = as_inputs((*embeddings, *state))
@@ -221,11 +199,6 @@ class ModelPair:
         outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
         after = [outputs[next_state(name)] for name in names]
         return Followed(outputs["low_res_logits"], float(outputs["presence"][0]), after)
-
-    @property
-    def _decoder(self) -> Variant:
-        streams = min(SIDE_BY_SIDE, self.threads) if self.block_size > 1 else 1
-        return Variant(DECODER, max(self.streams, streams), self.block_size)
 
     def _requests(self, variant: Variant, count: int = 1) -> list[InferRequest]:
         """So many inference requests of this thread's own, once the variant is loaded."""
@@ -248,13 +221,11 @@ class ModelPair:
             return self._loaded[variant]
 
     def _load_now(self, variant: Variant) -> Loaded:
-        core, config = self._started.result()
         if variant.file not in PAIR:
-            _check_together(self._weights, self.metadata, variant.file)
-        loading = LOADED_QUICKLY if variant.is_loaded_quickly else {}
-        config = {**config, **loading, "NUM_STREAMS": variant.streams}
-        shapes = {"boxes": (variant.boxes, 4)} if variant.file == DECODER else {}
-        compiled = load_compiled(core, self._weights / variant.file, shapes, config, self.metadata, self._folders)
+            check_together(self._weights, self.metadata, variant.file)
+        compiled = self._loaded_early(variant)
+        if compiled is None:
+            compiled = self._compiled(variant)
         request = compiled.create_infer_request()
         if variant.file != ENCODER and variant.boxes == 1:
             # A decoder's first run takes longer than the next. Here that happens while the image is being encoded.
@@ -262,32 +233,22 @@ class ModelPair:
             request.infer({port.any_name: _zeros(port) for port in compiled.inputs})
         return Loaded(compiled, [request])
 
+    def _loaded_early(self, variant: Variant) -> CompiledModel | None:
+        compiled = self._early.result(variant) if self._early else None
+        return None if compiled is None else CompiledModel(compiled)
 
-def engine_config(core: Core, precision: str, threads: int = 0) -> dict[str, Any]:
-    """OpenVINO's settings; `precision` and `threads` as in `ModelPair`."""
-    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == AUTO:
-        precision = BF16 if "BF16" in capabilities else F32
-    log.debug("arithmetic %s; the CPU has %s", precision, ", ".join(capabilities))
-    config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-    return {**config, "INFERENCE_NUM_THREADS": threads} if threads else config
+    def _compiled(self, variant: Variant) -> CompiledModel:
+        with self._making:  # made once, and only where not all was loaded early
+            core, engine = self._engine = self._engine or _engine(*self._settings)
+        path, config = self._weights / variant.file, variant.config(engine)
+        return load_compiled(core, path, variant.shapes, config, self.metadata, self._folders)
 
 
-def _start(precision: str, threads: int) -> tuple[Core, dict[str, Any]]:
+def _engine(precision: str, threads: int) -> tuple[Core, dict[str, Any]]:
     core = Core()
-    return core, engine_config(core, precision, threads)
-
-
-def _pair_metadata(weights: Path) -> Metadata:
-    metadata = read_metadata(weights / ENCODER)
-    _check_together(weights, metadata, DECODER)
-    return metadata
-
-
-def _check_together(weights: Path, encoder: Metadata, file: str) -> None:
-    if read_metadata(weights / file) != encoder:
-        names = f"encoder and {file.removesuffix('.onnx').replace('_', ' ')}"
-        raise SetupError(f"{weights}: {names} were not exported together; export the pair again")
+    config = engine_config(core, precision, threads)
+    tell(core, config)
+    return core, config
 
 
 def _scored(request: InferRequest, block: Block) -> Scored:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..arrays import BoolArray, Float32Array, IntArray
-from ..errors import SetupError
-from ..model.metadata import VOLUME_DECODER, Metadata
-from ..options import FIND, FLATTEN, PROPAGATE, Options
+from ..options import FIND, Options
 
 if TYPE_CHECKING:
     from ..cases.case import Case
@@ -56,24 +54,3 @@ def extents_of(case: "Case", options: Options) -> Extents:
     start = (first + last) // 2
     to_find = (first == last) & (case.is_volume and options.extent == FIND)
     return Extents(np.where(to_find, 0, first), start, np.where(to_find, case.shape[0] - 1, last), to_find)
-
-
-def follows(options: Options, metadata: Metadata) -> bool:
-    """Whether the objects of volumes are followed by the volume decoder."""
-    return options.strategy == PROPAGATE and bool(metadata.state)
-
-
-def check_extent(options: Options, metadata: Metadata) -> None:
-    """Check that extents can be found, if they are to be.
-
-    Raises:
-        SetupError: they cannot, with these options or this model.
-    """
-    if options.extent != FIND or follows(options, metadata):
-        return
-    if options.strategy == FLATTEN:
-        raise SetupError("--extent find follows objects from slice to slice; leave out --strategy flatten")
-    raise SetupError(
-        f"--extent find needs weights with a {VOLUME_DECODER}, which these are without; choose others with --weights, "
-        "or leave it out and give each box its z_min and z_max"
-    )

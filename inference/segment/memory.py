@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import does_not_fit
 from ..memory_limit import MB, USABLE
-from ..model.pair import SIDE_BY_SIDE
+from ..model.variant import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     from ..cases.case import Case

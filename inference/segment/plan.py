@@ -13,7 +13,8 @@ from ..memory_limit import MB
 from ..model.metadata import INDICES, Metadata
 from ..options import LATER, PROPAGATE, Options
 from .blocks import block_size
-from .extent import Extents, check_extent, extents_of, follows
+from .extent import Extents, extents_of
+from .following import check_extent, follows
 from .memory import Share, check_fits, share_out, state_bytes
 from .route import Route, flatten, propagate
 from .zoom import MAX_WINDOWS, MAX_WINDOWS_OF_A_VOLUME, Window, plan_windows, whole_image

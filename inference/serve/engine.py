@@ -23,7 +23,7 @@ from ..cases.slice_axis import with_axis_first
 from ..errors import CaseError
 from ..model.pair import Embeddings, ModelPair
 from ..options import FIND, GIVEN, Options
-from ..segment.extent import follows
+from ..segment.following import follows
 from ..segment.memory import Share
 from ..segment.objects import encode_window
 from ..segment.plan import plan_within

@@ -14,7 +14,7 @@ import pytest
 
 from inference import __version__
 from inference.arguments import SUBCOMMANDS, Subcommand
-from inference.cli import main
+from inference.cli import READ_SOON, _is_read_soon, main
 from inference.errors import EXIT_CASE_FAILED, EXIT_OK, EXIT_SETUP, EXIT_USAGE, SetupError
 from tests.system.conftest import ROOT
 from tests.system.small_cases import BOX, IMAGE
@@ -108,11 +108,12 @@ def test_more_than_255_boxes_are_uint16(tmp_path, run):
 
 def test_verbose_says_what_was_loaded_and_how_much_memory_it_took(tmp_path, run):
     write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
-    for how in ("not in a cache, compiled in", f"loaded from {tmp_path}/cache in"):
+    for how in ("not in a cache, compiled in", f"loaded early from {tmp_path}/cache in"):
         result = run("-i", tmp_path / "in", "-o", tmp_path / "out", "--verbose", "--cache", tmp_path / "cache")
         assert f"encoder.onnx: {how}" in result.stdout
         assert f"decoder.onnx: {how}" in result.stdout
         assert re.search(r"^2DBox_CT_1.npz: peak memory \d+ MB$", result.stdout, re.MULTILINE)
+        assert re.search(r"^arithmetic (bf16|f32); the CPU has .*FP32", result.stdout, re.MULTILINE)
         assert re.search(r"^memory limit \d+ MB: boxes at once 2, ", result.stdout, re.MULTILINE)
 
 
@@ -284,9 +285,20 @@ def test_an_environment_without_the_libraries_is_told_how_to_get_them(tmp_path):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == EXIT_SETUP
     assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("ERROR: No module named 'numpy': ")
+    assert result.stderr.startswith("ERROR: No module named 'openvino': ")
     assert "make demo" in result.stderr
     assert "pip install -r requirements.txt" in result.stderr
+
+
+def test_a_library_that_is_missing_once_models_load_is_told_too(tmp_path, run, untrained):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    arguments = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--weights", untrained("light")[1]]
+    code = "import sys; sys.modules['numpy'] = None; from inference.__main__ import run; run()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == EXIT_SETUP
+    assert len(result.stderr.splitlines()) == 1
+    assert "numpy" in result.stderr
 
 
 def test_missing_input_folder(tmp_path, run):
@@ -389,16 +401,48 @@ class Stop:
 
 sys.meta_path.insert(0, Stop())
 from inference.cli import main
-main(["-i", "in", "-o", "out"])
+main(sys.argv[1:])
 """
 
 
-def test_before_numpy_a_start_imports_no_more_of_the_standard_library_than_it_needs():
-    imported = subprocess.run([sys.executable, "-c", UNTIL_NUMPY], cwd=ROOT, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("kind", ["case", "picture"])
+def test_before_numpy_a_start_imports_no_more_of_the_standard_library_than_it_needs(tmp_path, untrained, kind):
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX)
+    cv2.imwrite(str(tmp_path / "image.png"), IMAGE)
+    picture = ["--image", tmp_path / "image.png", "--box", "10,10,60,50", "-o", tmp_path / "mask.png"]
+    case = ["-i", tmp_path / "in", "-o", tmp_path / "out"]
+    arguments = [*(case if kind == "case" else picture), "--weights", untrained("light")[1]]
+    command = [sys.executable, "-c", UNTIL_NUMPY, *map(str, arguments)]
+    imported = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     modules = set(imported.stdout.split())
-    assert {"argparse", "inference.model.pair"} <= modules  # the command line has been parsed
-    dear = {"shutil", "zipfile", "bz2", "lzma", "tempfile", "subprocess", "json", "csv", "socket", "http", "asyncio"}
-    assert not modules & dear
+    assert {"argparse", "inference.model.early_load", "inference.model.pair"} <= modules  # models are being loaded
+    assert not modules & {"tempfile", "subprocess", "json", "csv", "socket", "http", "asyncio"}
+    archives = {"shutil", "zipfile", "bz2", "lzma"}  # to count the boxes of a case
+    assert kind == "case" or not modules & archives
+
+
+@pytest.mark.parametrize(("boxes", "early"), [(1, {"encoder", "decoder"}), (60, {"encoder"})])
+def test_what_a_start_loads_early(tmp_path, run, boxes, early):
+    """Of many boxes the decoder is not needed that soon; a large case is read while all loads."""
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 3000), np.uint8)  # more than READ_SOON, however packed
+    write_case(tmp_path / "in", "2DBox_CT_1.npz", imgs=IMAGE, boxes=BOX.repeat(boxes, axis=0))
+    write_case(tmp_path / "large", "2DBox_CT_1.npz", imgs=noise, boxes=BOX)
+    line = ("-o", tmp_path / "out", "--cache", tmp_path / "cache", "--verbose")
+    for folder, expected in (("in", set()), ("in", early), ("large", set())):
+        told = run("-i", tmp_path / folder, *line).stdout
+        assert set(re.findall(r"^(\w+)\.onnx: loaded early from", told, re.MULTILINE)) == expected
+
+
+def test_a_large_case_is_read_before_its_models_load(tmp_path):
+    job = SimpleNamespace(source=tmp_path / "case.npz")
+    assert not _is_read_soon(job)  # as there is none
+    assert not _is_read_soon(SimpleNamespace(source=tmp_path))
+    with job.source.open("wb") as file:
+        file.truncate(READ_SOON - 1)
+    assert _is_read_soon(job)
+    with job.source.open("wb") as file:
+        file.truncate(READ_SOON)
+    assert not _is_read_soon(job)
 
 
 def test_a_run_imports_nothing_that_it_does_not_use_and_leaves_its_model_to_the_caller(tmp_path, untrained):

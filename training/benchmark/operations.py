@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.model.engine import engine_config
 from inference.model.metadata import read_metadata
 from inference.model.openvino_runtime import Core
-from inference.model.pair import engine_config
 
 WARM_RUNS = 5
 BOXES = 16  # per run of a decoder

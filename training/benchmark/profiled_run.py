@@ -20,11 +20,12 @@ from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-LIBRARIES = ("numpy", "cv2", "openvino")
+LIBRARIES = ("numpy", "cv2", "openvino", "openvino._pyopenvino")
 # Module and name of a function or method of the runtime, and the stage that it is.
 STAGES = {
     ("inference.arguments", "parse"): "command line",
     ("inference.model.pair", "ModelPair.__init__"): "model: metadata, start of loading",
+    ("inference.model.early_load", "_load"): "model: load {0.stem}",
     ("inference.model.compiled_cache", "load_compiled"): "model: load {1.stem}",
     ("inference.cases.case", "read_case"): "read case",
     ("inference.segment.plan", "make_plan"): "plan",
@@ -70,16 +71,16 @@ def watch_imports() -> None:
     waiting = dict(STAGES)
 
     def import_and_watch(name: str, *arguments: Any, **named: Any) -> Any:
-        top = name.partition(".")[0]
-        is_first = top in LIBRARIES and top not in seen and top not in sys.modules
+        library = name if name in LIBRARIES else name.partition(".")[0]
+        is_first = library in LIBRARIES and library not in seen and library not in sys.modules
         if is_first:
-            seen.add(top)
+            seen.add(library)
         start = time.perf_counter()
         try:
             return original(name, *arguments, **named)
         finally:
             if is_first:
-                note(f"import {top}", start)
+                note(f"import {library}", start)
             for target in [target for target in waiting if is_loaded(target[0])]:
                 put_clock(*target, waiting.pop(target))
 

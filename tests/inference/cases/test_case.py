@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.cases.box_count import box_count
 from inference.cases.boxes import common_form
-from inference.cases.case import box_count, read_case
+from inference.cases.case import read_case
 from inference.errors import CaseError
 
 BUDGET = 64 * 2**20
@@ -266,6 +267,8 @@ def test_the_number_of_boxes_is_a_hint_that_no_file_can_fail(tmp_path):
     assert box_count(save(tmp_path, imgs=IMAGE, boxes=BOX_2D[0])) == 0  # which is read as one
     assert box_count(save(tmp_path, imgs=IMAGE)) == 0
     assert box_count(npz_of(tmp_path, {"boxes.npy": b"no array"})) == 0
+    for count, told in ((65535, 65535), (65536, 0)):  # labels end there
+        assert box_count(save(tmp_path, imgs=IMAGE, boxes=np.zeros((count, 4), np.uint8))) == told
     huge = npy(np.array(BOX_2D * 7)).replace(b"(7, 4), }          ", b"(%d, 4), }" % 10**9)  # as long as before
     assert box_count(npz_of(tmp_path, {"boxes.npy": huge})) == 0
     (tmp_path / "case.npz").write_bytes(b"no archive")

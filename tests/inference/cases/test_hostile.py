@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from inference.cases.archive import READ_BYTES
 from inference.cases.case import read_case
-from inference.cases.npz import READ_BYTES, read_arrays
+from inference.cases.npz import read_arrays
 from inference.errors import CaseError
 from tests.support import hostile
 

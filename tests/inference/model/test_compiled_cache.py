@@ -9,7 +9,7 @@ import pytest
 
 from inference.atomic import PREFIX, STALE_SECONDS, SUFFIX
 from inference.errors import SetupError
-from inference.model import compiled_cache
+from inference.model import compiled_cache, compiled_file
 from inference.model.metadata import ENCODER, PAIR
 from inference.model.pair import Block, ModelPair
 
@@ -65,7 +65,7 @@ def test_another_number_of_boxes_at_once_is_another_cache_entry(tmp_path, weight
 
 def test_another_cpu_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):
     first = logits(weights, tmp_path)
-    monkeypatch.setattr(compiled_cache, "_cpu_flags", lambda: "flags: fewer")
+    monkeypatch.setattr(compiled_file, "_cpu_flags", lambda: "flags: fewer")
     np.testing.assert_array_equal(logits(weights, tmp_path), first)
     assert len(compilations) == 4
 
@@ -79,10 +79,10 @@ def test_a_cpu_held_to_fewer_instruction_sets_is_another_cache_entry(tmp_path, w
 
 @pytest.mark.parametrize("flags", ["flags\t\t: fpu avx2 amx_int8", "Features\t: fp asimd i8mm"])
 def test_the_instruction_sets_of_a_cpu_as_x86_and_as_arm_name_them(tmp_path, monkeypatch, flags):
-    monkeypatch.setattr(compiled_cache, "CPUINFO", tmp_path / "cpuinfo")
-    assert compiled_cache._cpu_flags() == ""
+    monkeypatch.setattr(compiled_file, "CPUINFO", tmp_path / "cpuinfo")
+    assert compiled_file._cpu_flags() == ""
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nBogoMIPS\t: 50.00\n{flags}\n\nprocessor\t: 1\nflags: none\n")
-    assert compiled_cache._cpu_flags() == flags
+    assert compiled_file._cpu_flags() == flags
 
 
 def one_bit_in_the_middle(data):
@@ -104,7 +104,7 @@ def test_damaged_cache_is_compiled_again(tmp_path, weights, compilations, damage
 
 def test_cache_of_another_openvino_is_another_cache_entry(tmp_path, weights, compilations, monkeypatch):
     first = logits(weights, tmp_path)
-    monkeypatch.setattr(compiled_cache, "get_version", lambda: "2031.1")
+    monkeypatch.setattr(compiled_file, "get_version", lambda: "2031.1")
     np.testing.assert_array_equal(logits(weights, tmp_path), first)
     assert len(compilations) == 4
 
@@ -131,13 +131,13 @@ def test_without_a_home_there_is_no_cache_of_the_user(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache")]
+    assert compiled_file.cache_folders(Path("/w")) == [Path("/w/cache")]
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache")]
+    assert compiled_file.cache_folders(Path("/w")) == [Path("/w/cache")]
     monkeypatch.setenv("XDG_CACHE_HOME", "/c")
-    assert compiled_cache.cache_folders(Path("/w")) == [Path("/w/cache"), Path("/c/qmedsam")]
-    monkeypatch.setattr(compiled_cache, "PACKAGED_WEIGHTS", Path("/w"))
-    assert compiled_cache.cache_folders(Path("/w")) == [Path("/c/qmedsam"), Path("/w/cache")]
+    assert compiled_file.cache_folders(Path("/w")) == [Path("/w/cache"), Path("/c/qmedsam")]
+    monkeypatch.setattr(compiled_file, "PACKAGED_WEIGHTS", Path("/w"))
+    assert compiled_file.cache_folders(Path("/w")) == [Path("/c/qmedsam"), Path("/w/cache")]
 
 
 def test_what_a_killed_run_left_in_any_of_the_folders_is_removed_even_where_nothing_is_written(tmp_path, weights):

@@ -9,7 +9,8 @@ from inference.cases.case import make_case
 from inference.errors import SetupError
 from inference.model import pair as pair_module
 from inference.model.metadata import DECODER, ENCODER, VOLUME_DECODER
-from inference.model.pair import SIDE_BY_SIDE, Block, ModelPair
+from inference.model.pair import Block, ModelPair
+from inference.model.variant import SIDE_BY_SIDE
 from inference.options import F32, FIND, FLATTEN, PROPAGATE, Options
 from inference.segment.blocks import WORTH_BLOCKS
 from inference.segment.segment_case import segment_case

@@ -6,7 +6,8 @@ import pytest
 from inference.cases.case import make_case
 from inference.errors import SetupError
 from inference.options import FIND, FLATTEN, GIVEN, PROPAGATE, Options
-from inference.segment.extent import check_extent, extents_of, follows
+from inference.segment.extent import extents_of
+from inference.segment.following import check_extent, follows
 from tests.support.fake_model import STATE, metadata
 
 VOLUME = make_case(np.zeros((9, 40, 50), np.uint8), np.array([[3, 4, 1, 30, 30, 6], [5, 5, 2, 35, 38, 2]]))

@@ -8,7 +8,7 @@ import pytest
 from inference.cases.case import make_case
 from inference.errors import CaseError
 from inference.memory_limit import MB, USABLE
-from inference.model.pair import SIDE_BY_SIDE
+from inference.model.variant import SIDE_BY_SIDE
 from inference.segment.memory import (
     CANVAS_BYTES,
     COSTS,

@@ -6,7 +6,7 @@ import pytest
 
 from inference.model.handed_over import handed_over, with_precision
 from inference.model.metadata import DECODER, VOLUME_DECODER, read_metadata
-from inference.model.pair import LOADED_QUICKLY
+from inference.model.variant import LOADED_QUICKLY
 from inference.options import BF16, F32
 from tests.conftest import WEIGHTS
 
