@@ -64,9 +64,8 @@ class EarlyLoads:
         leave_signals_to_the_main_thread()
         try:
             core = self._core_for(variant)
-            config = variant.config(engine_config(core, self._precision, self._threads))
+            config = variant.config(self._engine_config(core))
             if _has(core, config):
-                tell(core, config)
                 name = file_name(core, self._weights / variant.file, variant.shapes, config, self._metadata.pair)
                 loaded = _load(self._weights / variant.file, core, name, self._folders)
                 if loaded is not None:
@@ -84,7 +83,11 @@ class EarlyLoads:
             if core is None:
                 core = core_with(settings)
                 self._cores.append((settings, core))
+                tell(core, self._engine_config(core))
         return core
+
+    def _engine_config(self, core: Core) -> dict[str, Any]:
+        return engine_config(core, self._precision, self._threads)
 
 
 def _load(onnx: Path, core: Core, name: str, folders: Sequence[Path]) -> CompiledModel | None:
