@@ -37,9 +37,15 @@ class Found(NamedTuple):
     blob: memoryview
 
 
-def cache_folders(weights: Path) -> list[Path]:
+def cache_folders(weights: Path, chosen: Path | None = None) -> list[Path]:
     """Where compiled models may lie, the first choice first: beside the weights (built into the container), and in the
-    user's own cache; into an installed package nothing is written as long as that can be."""
+    user's own cache; into an installed package nothing is written as long as that can be.
+
+    Args:
+        chosen: by the user, instead of these.
+    """
+    if chosen:
+        return [chosen]
     user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     # Without HOME and an entry for the user `~` stays as it is, and would be a folder of that name right here.
     own = [Path(user_cache) / "qmedsam"] if os.path.isabs(user_cache) else []

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..memory_limit import MB
-from ..options import AUTO
 from ..stopping import leave_signals_to_the_main_thread
 from .compiled_file import cache_folders, file_name, find
-from .engine import CompiledModel, Core, core_with, engine_config, tell
+from .engine import CompiledModel, Core, core_with, engine_config, settings, tell
 from .metadata import Metadata
 from .variant import Variant
 
@@ -26,13 +25,16 @@ MOST_BYTES = 32 * MB
 
 class EarlyLoads:
     """Loads variants of a pair, each in a thread of its own; what nobody asks for is kept as long as this. A context
-    manager: leaving it waits for the threads."""
+    manager: leaving it waits for the threads.
+
+    Attributes:
+        metadata: of the pair.
+    """
 
     def __init__(self, weights: Path, metadata: Metadata, precision: str, threads: int, cache: Path | None) -> None:
         """For `weights`, `precision`, `threads` and `cache` see `inference.model.pair.ModelPair`."""
-        self._weights, self._metadata = weights, metadata
-        self._precision, self._threads = precision, threads
-        self._folders = [cache] if cache else cache_folders(weights)
+        self.metadata = metadata
+        self._weights, self._settings, self._folders = weights, (precision, threads), cache_folders(weights, cache)
         self._loading: dict[Variant, threading.Thread] = {}
         self._loaded: dict[Variant, CompiledModel] = {}
         self._cores: list[tuple[dict[str, Any], Core]] = []  # with their settings: each takes 5 ms to make
@@ -64,9 +66,9 @@ class EarlyLoads:
         leave_signals_to_the_main_thread()
         try:
             core = self._core_for(variant)
-            config = variant.config(self._engine_config(core))
+            config = variant.config(engine_config(core, *self._settings))
             if _has(core, config):
-                name = file_name(core, self._weights / variant.file, variant.shapes, config, self._metadata.pair)
+                name = file_name(core, self._weights / variant.file, variant.shapes, config, self.metadata.pair)
                 loaded = _load(self._weights / variant.file, core, name, self._folders)
                 if loaded is not None:
                     self._loaded[variant] = loaded
@@ -75,19 +77,14 @@ class EarlyLoads:
 
     def _core_for(self, variant: Variant) -> Core:
         """An engine with the settings of a variant."""
-        given = {"INFERENCE_PRECISION_HINT": self._precision, "INFERENCE_NUM_THREADS": self._threads}
-        left = {key: value for key, value in given.items() if value not in (AUTO, 0)}
-        settings = variant.config({"PERFORMANCE_HINT": "LATENCY", **left})
+        wanted = variant.config(settings(*self._settings))
         with self._lock:
-            core = next((core for others, core in self._cores if others == settings), None)
+            core = next((core for config, core in self._cores if config == wanted), None)
             if core is None:
-                core = core_with(settings)
-                self._cores.append((settings, core))
-                tell(core, self._engine_config(core))
+                core = core_with(wanted)
+                self._cores.append((wanted, core))
+                tell(core, engine_config(core, *self._settings))
         return core
-
-    def _engine_config(self, core: Core) -> dict[str, Any]:
-        return engine_config(core, self._precision, self._threads)
 
 
 def _load(onnx: Path, core: Core, name: str, folders: Sequence[Path]) -> CompiledModel | None:

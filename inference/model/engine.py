@@ -48,20 +48,26 @@ import_engine()
 
 from openvino._pyopenvino import CompiledModel, Core, get_version  # noqa: E402
 
-__all__ = ["CompiledModel", "Core", "core_with", "engine_config", "get_version", "tell"]
+__all__ = ["CompiledModel", "Core", "core_with", "engine_config", "get_version", "settings", "tell"]
+
+
+def settings(precision: str, threads: int = 0) -> dict[str, Any]:
+    """OpenVINO's settings, as far as they do not depend on the CPU.
+
+    Args:
+        precision: one of `inference.options.PRECISIONS`; `AUTO` leaves it out.
+        threads: CPU threads of all inferences together; 0 means all.
+    """
+    given = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
+    chosen = {name: value for name, value in given.items() if value not in (AUTO, 0)}
+    return {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, **chosen}
 
 
 def engine_config(core: Core, precision: str, threads: int = 0) -> dict[str, Any]:
-    """OpenVINO's settings.
-
-    Args:
-        precision: one of `inference.options.PRECISIONS`.
-        threads: CPU threads of all inferences together; 0 means all.
-    """
+    """All of OpenVINO's settings; arguments as for `settings`."""
     if precision == AUTO:
         precision = BF16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else F32
-    config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-    return {**config, "INFERENCE_NUM_THREADS": threads} if threads else config
+    return settings(precision, threads)
 
 
 def tell(core: Core, config: dict[str, Any]) -> None:
@@ -70,7 +76,7 @@ def tell(core: Core, config: dict[str, Any]) -> None:
     log.debug("arithmetic %s; the CPU has %s", config["INFERENCE_PRECISION_HINT"], capabilities)
 
 
-def core_with(settings: dict[str, Any]) -> Core:
+def core_with(config: dict[str, Any]) -> Core:
     """An engine that has these settings for whatever it loads. Those of a call it would look at by means of numpy; here
     they are handed over as the file of a plug-in's properties.
 
@@ -78,7 +84,7 @@ def core_with(settings: dict[str, Any]) -> Core:
         AttributeError, OSError, RuntimeError: this system has no files in memory, no /proc, or another plug-in.
     """
     kind = "arm" if os.uname().machine == ARM64 else "intel"
-    plugin = PLUGIN.format(kind, "".join(PROPERTY.format(*setting) for setting in settings.items()))
+    plugin = PLUGIN.format(kind, "".join(PROPERTY.format(*setting) for setting in config.items()))
     file = os.memfd_create("plugins")
     try:
         os.write(file, f"<ie><plugins>{plugin}</plugins></ie>".encode())

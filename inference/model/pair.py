@@ -105,13 +105,13 @@ class ModelPair:
             SetupError: a file is missing, is not ONNX, or the two were not exported together.
         """
         self._pool = ThreadPoolExecutor(LOADERS, "load", leave_signals_to_the_main_thread)
-        self.metadata = pair_metadata(weights)
+        self.metadata = early.metadata if early else pair_metadata(weights)
         self.streams = self.block_size = 1
         self.threads = threads or len(os.sched_getaffinity(0))
         self._weights, self._early, self._settings = weights, early, (precision, threads)
         self._engine: tuple[Core, dict[str, Any]] | None = None
         self._making = threading.Lock()  # of the engine
-        self._folders = [cache] if cache else cache_folders(weights)
+        self._folders = cache_folders(weights, cache)
         self._loaded: dict[Variant, Future[Loaded]] = {}
         self._lock = threading.Lock()
         self._own = threading.local()  # of each thread: its requests, by variant
@@ -239,12 +239,12 @@ class ModelPair:
 
     def _compiled(self, variant: Variant) -> CompiledModel:
         with self._making:  # made once, and only where not all was loaded early
-            core, engine = self._engine = self._engine or _engine(*self._settings)
+            core, engine = self._engine = self._engine or _make_engine(*self._settings)
         path, config = self._weights / variant.file, variant.config(engine)
         return load_compiled(core, path, variant.shapes, config, self.metadata, self._folders)
 
 
-def _engine(precision: str, threads: int) -> tuple[Core, dict[str, Any]]:
+def _make_engine(precision: str, threads: int) -> tuple[Core, dict[str, Any]]:
     core = Core()
     config = engine_config(core, precision, threads)
     tell(core, config)
